@@ -1,0 +1,3 @@
+//! Job verification and grading worker pool of the clawrk marketplace.
+
+pub mod graders;
