@@ -1,3 +1,12 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
+pub mod clock;
+pub mod digest;
+pub mod entry;
 pub mod graders;
+pub mod job;
+pub mod log;
+pub mod plan;
+pub mod secrets;
+pub mod submission;
+pub mod verdict;

@@ -1,1 +1,3 @@
+//! The `assay` command.
+
 fn main() {}
