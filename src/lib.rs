@@ -3,10 +3,13 @@
 pub mod clock;
 pub mod digest;
 pub mod entry;
+pub mod evidence;
 pub mod graders;
 pub mod job;
 pub mod log;
+pub mod outcome;
 pub mod plan;
 pub mod secrets;
 pub mod submission;
 pub mod verdict;
+pub mod verify;

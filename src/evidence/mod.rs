@@ -1,0 +1,173 @@
+//! Evidence: a submission's attachments, collected into a read-only folder of ours.
+//!
+//! Whatever is stated about a file is checked; what we measured is what graders see. A file that the submitter
+//! spoiled is a [`Fault`]; a host that does not answer is our trouble ([`GradeError`]).
+
+mod local;
+mod name;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::digest::Digest;
+use crate::job::Attachment;
+use crate::submission::{EvidenceFile, Fault, FileRole, Submission};
+use crate::verdict::{ErrorKind, GradeError};
+use source::{Bytes, Trouble};
+
+/// How much may be handed in.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Most bytes of output text.
+    pub text_bytes: u64,
+    /// Most files of one role.
+    pub files: usize,
+    /// Most bytes of one file.
+    pub file_bytes: u64,
+    /// Most bytes of all files of one role.
+    pub total_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            text_bytes: 1024 * 1024,
+            files: 32,
+            file_bytes: 64 * 1024 * 1024,
+            total_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Where attachments may come from.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// How much may be handed in.
+    pub limits: Limits,
+    /// The fixture's folder, below which relative URLs are read. None outside fixtures: strangers name no paths.
+    pub fixture: Option<PathBuf>,
+}
+
+/// Collects the submission's attachments: fills in its files and faults.
+///
+/// # Errors
+/// Trouble of ours or of the sender's; the submitter's own trouble becomes faults.
+pub async fn collect(submission: Submission, sources: Sources) -> Result<Submission, GradeError> {
+    let collecting = tokio::task::spawn_blocking(move || collect_blocking(submission, &sources));
+    collecting
+        .await
+        .map_err(|error| GradeError::new(ErrorKind::HostExhausted, format!("collecting evidence: {error}")))?
+}
+
+fn collect_blocking(mut submission: Submission, sources: &Sources) -> Result<Submission, GradeError> {
+    let limits = sources.limits;
+    let text_bytes = submission.output_text.len() as u64;
+    if text_bytes > limits.text_bytes {
+        submission.faults.push(Fault::TextTooLarge {
+            size: text_bytes,
+            limit: limits.text_bytes,
+        });
+    }
+    if submission.output_attachments.len() > limits.files {
+        let count = submission.output_attachments.len();
+        submission.faults.push(Fault::TooManyAttachments {
+            count,
+            limit: limits.files,
+        });
+    }
+    // What is over a limit already fails: nothing of it is fetched.
+    if !submission.faults.is_empty() {
+        return Ok(submission);
+    }
+    if submission.output_attachments.is_empty() && submission.input_attachments.is_empty() {
+        return Ok(submission);
+    }
+    let folder = tempfile::Builder::new()
+        .prefix("assay-evidence-")
+        .tempdir()
+        .map_err(|e| disk(&e))?;
+    for role in [FileRole::Input, FileRole::Output] {
+        let stated = match role {
+            FileRole::Input => submission.input_attachments.clone(),
+            FileRole::Output => submission.output_attachments.clone(),
+        };
+        let home = folder.path().join(match role {
+            FileRole::Input => "input",
+            FileRole::Output => "output",
+        });
+        std::fs::create_dir(&home).map_err(|error| disk(&error))?;
+        let mut left = limits.total_bytes;
+        for attachment in &stated {
+            match collect_one(attachment, role, &home, &mut left, sources) {
+                Ok(file) => submission.files.push(name::unique(file, &submission.files)),
+                Err(Trouble::Ours(error)) => return Err(error),
+                Err(Trouble::Theirs(fault)) if role == FileRole::Output => submission.faults.push(fault),
+                Err(Trouble::Theirs(fault)) => {
+                    let message = format!("the sender's input cannot be used: {fault}");
+                    return Err(GradeError::new(ErrorKind::InputRefused, message));
+                }
+            }
+        }
+    }
+    submission.folder = Some(Arc::new(folder));
+    Ok(submission)
+}
+
+fn collect_one(
+    attachment: &Attachment,
+    role: FileRole,
+    home: &Path,
+    left: &mut u64,
+    sources: &Sources,
+) -> Result<EvidenceFile, Trouble> {
+    let limits = sources.limits;
+    let Bytes { bytes, content_type } = source::read(attachment, sources)?;
+    let size = bytes.len() as u64;
+    let name = name::clean(&attachment.name);
+    if size > limits.file_bytes {
+        return Err(Fault::AttachmentTooLarge {
+            name,
+            limit: limits.file_bytes,
+        }
+        .into());
+    }
+    *left = left.checked_sub(size).ok_or(Fault::AttachmentsTooLarge {
+        limit: limits.total_bytes,
+    })?;
+    let sha256 = Digest::of(&bytes);
+    if let Some(stated) = &attachment.sha256
+        && stated.parse() != Ok(sha256)
+    {
+        return Err(Fault::Sha256Mismatch {
+            name,
+            stated: stated.clone(),
+            actual: sha256,
+        }
+        .into());
+    }
+    // Named by content, so that no name of a stranger's ever reaches the file system.
+    let path = home.join(sha256.to_string());
+    std::fs::write(&path, &bytes).map_err(|error| Trouble::Ours(disk(&error)))?;
+    let mut permissions = std::fs::metadata(&path)
+        .map_err(|e| Trouble::Ours(disk(&e)))?
+        .permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions).map_err(|error| Trouble::Ours(disk(&error)))?;
+    let content_type = attachment.content_type.clone().or(content_type);
+    Ok(EvidenceFile {
+        name,
+        content_type,
+        size,
+        sha256,
+        role,
+        path,
+    })
+}
+
+fn disk(error: &std::io::Error) -> GradeError {
+    GradeError::new(
+        ErrorKind::HostExhausted,
+        format!("the evidence folder cannot be written: {error}"),
+    )
+}

@@ -1,0 +1,185 @@
+//! Where an attachment's bytes come from: its `data`, a `data:` URL, or, in fixtures, a file.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Sources, local};
+use crate::job::Attachment;
+use crate::submission::Fault;
+use crate::verdict::{ErrorKind, GradeError};
+
+/// An attachment's bytes, and the media type where the source states one.
+pub(super) struct Bytes {
+    pub(super) bytes: Vec<u8>,
+    pub(super) content_type: Option<String>,
+}
+
+/// Why an attachment has no bytes: who is to blame.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Whoever gave the attachment.
+    Theirs(Fault),
+    /// We, or a host on the way.
+    Ours(GradeError),
+}
+
+impl From<Fault> for Trouble {
+    fn from(fault: Fault) -> Self {
+        Self::Theirs(fault)
+    }
+}
+
+pub(super) fn read(attachment: &Attachment, sources: &Sources) -> Result<Bytes, Trouble> {
+    let name = || super::name::clean(&attachment.name);
+    let limit = sources.limits.file_bytes;
+    match (&attachment.data, &attachment.url) {
+        (Some(data), _) => {
+            let bytes = decode(data, limit, name)?;
+            Ok(Bytes {
+                bytes,
+                content_type: None,
+            })
+        }
+        (None, Some(url)) if url.starts_with("data:") => data_url(url, limit, name),
+        (None, Some(url)) if url.starts_with("https://") => Err(Trouble::Ours(GradeError::new(
+            ErrorKind::AttachmentUnreachable,
+            format!(
+                "`{}` is on the network, which this build does not fetch from yet",
+                name()
+            ),
+        ))),
+        (None, Some(url)) if !url.contains(':') && sources.fixture.is_some() => {
+            let bytes = local::read(sources.fixture.as_deref(), url, limit, name)?;
+            Ok(Bytes {
+                bytes,
+                content_type: None,
+            })
+        }
+        (None, Some(_)) => {
+            let reason = "only https: and data: URLs are accepted".to_owned();
+            Err(Fault::AttachmentRefused { name: name(), reason }.into())
+        }
+        (None, None) => {
+            let reason = "it has neither `url` nor `data`".to_owned();
+            Err(Fault::AttachmentRefused { name: name(), reason }.into())
+        }
+    }
+}
+
+/// Decodes base64, refusing by its length before anything is allocated.
+fn decode(text: &str, limit: u64, name: impl Fn() -> String) -> Result<Vec<u8>, Trouble> {
+    if text.len() as u64 / 4 * 3 > limit.saturating_add(3) {
+        return Err(Fault::AttachmentTooLarge { name: name(), limit }.into());
+    }
+    let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(compact).map_err(|error| {
+        Fault::AttachmentUndecodable {
+            name: name(),
+            reason: format!("its base64 is broken: {error}"),
+        }
+        .into()
+    })
+}
+
+/// RFC 2397: `data:[<mediatype>][;base64],<data>`.
+fn data_url(url: &str, limit: u64, name: impl Fn() -> String) -> Result<Bytes, Trouble> {
+    let broken = |reason: &str| Fault::AttachmentUndecodable {
+        name: name(),
+        reason: reason.to_owned(),
+    };
+    let (head, data) = url["data:".len()..]
+        .split_once(',')
+        .ok_or_else(|| broken("its data: URL has no comma"))?;
+    let (media, is_base64) = head
+        .strip_suffix(";base64")
+        .map_or((head, false), |media| (media, true));
+    let content_type = (!media.is_empty()).then(|| media.to_owned());
+    let bytes = if is_base64 {
+        decode(data, limit, &name)?
+    } else {
+        percent_decode(data).ok_or_else(|| broken("its data: URL has a broken percent escape"))?
+    };
+    Ok(Bytes { bytes, content_type })
+}
+
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let digits = [rest.next()?, rest.next()?];
+            let mut decoded = [0];
+            hex::decode_to_slice(digits, &mut decoded).ok()?;
+            bytes.extend(decoded);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_url(url: &str) -> Result<Vec<u8>, Trouble> {
+        read(&Attachment::from_url(url), &Sources::default()).map(|read| read.bytes)
+    }
+
+    #[test]
+    fn a_data_url_is_decoded_in_both_forms() {
+        assert_eq!(read_url("data:text/plain;base64,aGk=").unwrap(), b"hi");
+        assert_eq!(read_url("data:,a%20b").unwrap(), b"a b");
+    }
+
+    #[test]
+    fn a_broken_data_url_is_the_givers_fault() {
+        for url in [
+            "data:text/plain;base64,a",
+            "data:nothing",
+            "data:,%zz",
+            "data:,%4",
+        ] {
+            assert!(
+                matches!(
+                    read_url(url),
+                    Err(Trouble::Theirs(Fault::AttachmentUndecodable { .. }))
+                ),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_path_and_no_other_scheme_is_read_for_a_stranger() {
+        for url in [
+            "file:///etc/passwd",
+            "/etc/passwd",
+            "http://127.0.0.1/",
+            "s3://b/k",
+            "out.txt",
+            "ftp://x/y",
+        ] {
+            assert!(
+                matches!(
+                    read_url(url),
+                    Err(Trouble::Theirs(Fault::AttachmentRefused { .. }))
+                ),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn base64_over_the_limit_is_refused_by_its_length() {
+        let mut sources = Sources::default();
+        sources.limits.file_bytes = 3;
+        let mut attachment = Attachment::from_url("data:;base64,YWFhYWFhYWFh");
+        assert!(matches!(
+            read(&attachment, &sources),
+            Err(Trouble::Theirs(Fault::AttachmentTooLarge { .. }))
+        ));
+        attachment.url = Some("data:;base64,YWFh".into());
+        assert_eq!(read(&attachment, &sources).unwrap().bytes, b"aaa");
+    }
+}
