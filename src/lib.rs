@@ -1,15 +1,19 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
 pub mod clock;
+pub mod config;
 pub mod digest;
 pub mod entry;
 pub mod evidence;
 pub mod graders;
 pub mod job;
+pub mod journal;
 pub mod log;
 pub mod outcome;
 pub mod plan;
 pub mod secrets;
+pub mod shutdown;
 pub mod submission;
+pub mod telemetry;
 pub mod verdict;
 pub mod verify;

@@ -1,0 +1,283 @@
+//! Settings: flags, then `ASSAY_*` environment, then `assay.toml`. The only reader of the environment.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+
+/// Flags that every command takes; each also an environment variable.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CommonArgs {
+    /// Settings file
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ASSAY_CONFIG",
+        help_heading = "Places"
+    )]
+    pub config: Option<PathBuf>,
+    /// Folder with plans/ and checks/ [default: graders]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "ASSAY_GRADERS",
+        help_heading = "Places"
+    )]
+    pub graders: Option<PathBuf>,
+    /// Folder of the rubric prompts [default: prompts]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "ASSAY_PROMPTS",
+        help_heading = "Places"
+    )]
+    pub prompts: Option<PathBuf>,
+    /// Journal of desk runs, an SQLite file [default: .assay/journal.sqlite]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "ASSAY_JOURNAL",
+        help_heading = "Places"
+    )]
+    pub journal: Option<PathBuf>,
+    /// Cache of compiled checks [default: .assay/cache]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "ASSAY_CACHE",
+        help_heading = "Places"
+    )]
+    pub cache: Option<PathBuf>,
+}
+
+/// A value that is never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the value.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value, for whoever must send it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// The settings in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Folder with `plans/` and `checks/`.
+    pub graders: PathBuf,
+    /// Folder of the rubric prompts.
+    pub prompts: PathBuf,
+    /// The desk's journal.
+    pub journal: PathBuf,
+    /// Cache of compiled checks.
+    pub cache: PathBuf,
+    /// Processes that run checks, at most.
+    pub sandbox_children: usize,
+    /// The judge's endpoint, where one is configured.
+    pub judge: Option<JudgeEndpoint>,
+}
+
+/// An OpenAI-compatible endpoint.
+#[derive(Debug, Clone)]
+pub struct JudgeEndpoint {
+    /// Base URL, e.g. `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// The key; empty where the endpoint needs none.
+    pub api_key: Secret,
+    /// Model for rubrics that name none.
+    pub model: Option<String>,
+    /// Longest wait for one call, in seconds.
+    pub timeout_seconds: u64,
+}
+
+/// The settings file. Unknown keys are errors.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    graders: Option<PathBuf>,
+    prompts: Option<PathBuf>,
+    journal: Option<PathBuf>,
+    cache: Option<PathBuf>,
+    sandbox_children: Option<usize>,
+    judge: JudgeTable,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct JudgeTable {
+    base_url: Option<String>,
+    model: Option<String>,
+    timeout_seconds: Option<u64>,
+}
+
+/// The settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the settings file {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path}:{line}: {message}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// An environment variable is not what it should be.
+    #[error("{name}: {message}")]
+    Variable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+const FILE_NAME: &str = "assay.toml";
+
+impl Config {
+    /// Puts the settings together.
+    ///
+    /// # Errors
+    /// Names the file and line, or the variable, that cannot be used. A missing `assay.toml` is no error unless
+    /// `--config` names it.
+    pub fn load(args: &CommonArgs) -> Result<Self, ConfigError> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None if Path::new(FILE_NAME).exists() => read(Path::new(FILE_NAME))?,
+            None => File::default(),
+        };
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let children = match variable("ASSAY_SANDBOX_CHILDREN") {
+            Some(text) => Some(text.parse().ok().filter(|count| *count > 0).ok_or_else(|| {
+                let message = "expected a whole number above zero".to_owned();
+                ConfigError::Variable {
+                    name: "ASSAY_SANDBOX_CHILDREN",
+                    message,
+                }
+            })?),
+            None => file.sandbox_children,
+        };
+        let place = |flag: &Option<PathBuf>, file: Option<PathBuf>, default: &str| {
+            flag.clone().or(file).unwrap_or_else(|| default.into())
+        };
+        Ok(Self {
+            graders: place(&args.graders, file.graders, "graders"),
+            prompts: place(&args.prompts, file.prompts, "prompts"),
+            journal: place(&args.journal, file.journal, ".assay/journal.sqlite"),
+            cache: place(&args.cache, file.cache, ".assay/cache"),
+            sandbox_children: children.unwrap_or(cores).clamp(1, 64),
+            judge: judge(file.judge),
+        })
+    }
+}
+
+/// The judge's endpoint: `OPENAI_BASE_URL` and `OPENAI_API_KEY` as every client of that protocol reads them. A key
+/// alone means the protocol's own server; nothing at all means no judge.
+fn judge(file: JudgeTable) -> Option<JudgeEndpoint> {
+    let api_key = variable("OPENAI_API_KEY");
+    let base_url = variable("OPENAI_BASE_URL").or(file.base_url);
+    if api_key.is_none() && base_url.is_none() {
+        return None;
+    }
+    Some(JudgeEndpoint {
+        base_url: base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned()),
+        api_key: Secret::new(api_key.unwrap_or_default()),
+        model: variable("ASSAY_MODEL").or(file.model),
+        timeout_seconds: file.timeout_seconds.unwrap_or(120),
+    })
+}
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    toml::from_str(&text).map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+        ConfigError::Invalid {
+            path: path.to_owned(),
+            line,
+            message: error.message().to_owned(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("assay.toml");
+        std::fs::write(&path, text).unwrap();
+        let args = CommonArgs {
+            config: Some(path),
+            journal: Some("from-the-flag.sqlite".into()),
+            ..CommonArgs::default()
+        };
+        Config::load(&args).map_err(|error| {
+            error
+                .to_string()
+                .replace(&folder.path().display().to_string(), "")
+        })
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let config = load("graders = \"g\"\njournal = \"j\"\n").unwrap();
+        assert_eq!(config.graders, Path::new("g"));
+        assert_eq!(config.journal, Path::new("from-the-flag.sqlite"));
+        assert_eq!(config.prompts, Path::new("prompts"));
+    }
+
+    #[test]
+    fn a_wrong_file_is_named_with_its_line() {
+        let error = load("graders = \"g\"\n\n[judge]\nbase_ulr = \"x\"\n").unwrap_err();
+        assert!(
+            error.starts_with("/assay.toml:4: unknown field `base_ulr`"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        assert_eq!(format!("{:?}", Secret::new("sk-canary-123")), "[redacted]");
+    }
+}

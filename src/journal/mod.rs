@@ -1,0 +1,130 @@
+//! The journal: verifications and their append-only, hash-chained log.
+//!
+//! Only this folder knows sqlx. One trait; `sqlite` is the desk's driver.
+
+mod chain;
+mod recorder;
+mod sqlite;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::digest::Digest;
+use crate::entry::{Entry, LogEntry, VerificationId};
+use crate::job::JobId;
+use crate::outcome::Decision;
+use crate::plan::PlanRef;
+use crate::verdict::GradeError;
+pub use chain::{ChainError, verify_chain};
+pub use recorder::record;
+pub use sqlite::SqliteJournal;
+
+/// Why a verification was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Somebody ran fixtures or a job at a desk; moves nothing.
+    Desk,
+}
+
+impl Cause {
+    /// The text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Desk => "desk",
+        }
+    }
+}
+
+/// A verification about to begin.
+#[derive(Debug, Clone)]
+pub struct NewVerification {
+    /// Its id.
+    pub id: VerificationId,
+    /// The job.
+    pub job_id: JobId,
+    /// The attempt.
+    pub attempt: u32,
+    /// Why it was started.
+    pub cause: Cause,
+    /// The plan that judges.
+    pub plan: PlanRef,
+    /// What is judged.
+    pub submission: Digest,
+    /// When it begins.
+    pub started_at: Timestamp,
+}
+
+/// A verification as the journal knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VerificationRow {
+    /// Its id.
+    pub id: VerificationId,
+    /// The job.
+    pub job_id: JobId,
+    /// The attempt.
+    pub attempt: u32,
+    /// The plan's name.
+    pub plan_name: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// `verified`, `retry` or `error`; none while it runs.
+    pub outcome: Option<String>,
+    /// Entries so far.
+    pub entries: u32,
+    /// Hash of the last entry.
+    pub head: Digest,
+}
+
+/// The journal cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The file or server cannot be opened.
+    #[error("the journal {place} cannot be opened")]
+    Open {
+        /// Where it is.
+        place: String,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Its tables cannot be brought up to date.
+    #[error("the journal's tables cannot be brought up to date; was it written by a newer version?")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A statement failed.
+    #[error("the journal cannot be read or written")]
+    Statement(#[from] sqlx::Error),
+    /// The verification does not exist or has ended.
+    #[error("verification {0} is not under way")]
+    NotUnderWay(VerificationId),
+    /// A row holds what no version of ours writes.
+    #[error("the journal holds a row that cannot be read: {0}")]
+    Damaged(String),
+}
+
+/// Where verifications and their logs are kept. What a method has returned `Ok` for is durable.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Begins a verification.
+    async fn begin(&self, verification: &NewVerification) -> Result<(), JournalError>;
+
+    /// Appends entries to the verification's chain, all or none.
+    async fn append(&self, id: VerificationId, entries: Vec<Entry>) -> Result<(), JournalError>;
+
+    /// Ends the verification with what it came to. Only once: a second end is [`JournalError::NotUnderWay`].
+    async fn conclude(
+        &self,
+        id: VerificationId,
+        decision: &Result<Decision, GradeError>,
+        at: Timestamp,
+    ) -> Result<(), JournalError>;
+
+    /// The job's verifications, oldest first.
+    async fn verifications(&self, job_id: &JobId) -> Result<Vec<VerificationRow>, JournalError>;
+
+    /// The verification's entries in order.
+    async fn entries(&self, id: VerificationId) -> Result<Vec<LogEntry>, JournalError>;
+
+    /// The ids of all jobs, the latest verified first; at most `limit`.
+    async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError>;
+}

@@ -1,0 +1,241 @@
+//! The desk's journal: one SQLite file.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{Row as _, SqlitePool};
+
+use super::{Journal, JournalError, NewVerification, VerificationRow};
+use crate::digest::Digest;
+use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_hash, chain_start};
+use crate::job::JobId;
+use crate::outcome::Decision;
+use crate::verdict::GradeError;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/sqlite");
+
+/// A journal in an SQLite file. Several processes may use the same file.
+#[derive(Clone)]
+pub struct SqliteJournal {
+    /// One connection: SQLite has one writer, and a second would only wait for the first.
+    pool: SqlitePool,
+}
+
+impl SqliteJournal {
+    /// Opens the file, making it and its folder where they are missing.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or was written by a newer version.
+    pub async fn open(path: &Path) -> Result<Self, JournalError> {
+        let open_error = |source| JournalError::Open {
+            place: path.display().to_string(),
+            source,
+        };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| open_error(sqlx::Error::Io(error)))?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(std::time::Duration::from_secs(30))
+            // Else REPLACE would delete rows without asking the delete trigger.
+            .pragma("recursive_triggers", "ON");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await
+            .map_err(open_error)?;
+        MIGRATIONS.run(&pool).await?;
+        Ok(Self { pool })
+    }
+
+    /// The connection pool, for tests that tamper with the file.
+    pub fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    async fn begin(&self, new: &NewVerification) -> Result<(), JournalError> {
+        sqlx::query(
+            "INSERT INTO verification (id, job_id, attempt, cause, plan_name, plan_digest, submission_digest,
+                                       started_at, head)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(new.id.to_string())
+        .bind(new.job_id.as_str())
+        .bind(new.attempt)
+        .bind(new.cause.as_str())
+        .bind(&new.plan.name)
+        .bind(new.plan.digest.to_string())
+        .bind(new.submission.to_string())
+        .bind(new.started_at.as_microsecond())
+        .bind(chain_start(&new.job_id, new.id).to_string())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    async fn append(&self, id: VerificationId, entries: Vec<Entry>) -> Result<(), JournalError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let row =
+            sqlx::query("SELECT job_id, next_seq, head FROM verification WHERE id = ? AND ended_at IS NULL")
+                .bind(id.to_string())
+                .fetch_optional(&mut *transaction)
+                .await?
+                .ok_or(JournalError::NotUnderWay(id))?;
+        let job_id: String = row.try_get("job_id")?;
+        let mut seq: u32 = row.try_get("next_seq")?;
+        let mut head: Digest = parsed(&row, "head")?;
+        for entry in entries {
+            let salt: [u8; 16] = rand::random();
+            head = chain_hash(head, seq, &entry, &salt);
+            sqlx::query(
+                "INSERT INTO log (job_id, verification_id, seq, type, content, audience, created_at, salt, hash)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )
+            .bind(&job_id)
+            .bind(id.to_string())
+            .bind(seq)
+            .bind(entry.kind.as_str())
+            .bind(&entry.content)
+            .bind(entry.audience.as_str())
+            .bind(entry.created_at.as_microsecond())
+            .bind(salt.to_vec())
+            .bind(head.to_string())
+            .execute(&mut *transaction)
+            .await?;
+            seq += 1;
+        }
+        sqlx::query("UPDATE verification SET next_seq = ?, head = ? WHERE id = ?")
+            .bind(seq)
+            .bind(head.to_string())
+            .bind(id.to_string())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn conclude(
+        &self,
+        id: VerificationId,
+        decision: &Result<Decision, GradeError>,
+        at: Timestamp,
+    ) -> Result<(), JournalError> {
+        let (outcome, content) = match decision {
+            Ok(decision) => (decision.outcome.as_str(), serde_json::to_string(decision)),
+            Err(error) => (
+                "error",
+                Ok(serde_json::json!({"error": error.kind, "message": error.message}).to_string()),
+            ),
+        };
+        let content = content.map_err(|error| JournalError::Damaged(error.to_string()))?;
+        let ended = sqlx::query(
+            "UPDATE verification SET ended_at = ?, outcome = ?, decision = ? WHERE id = ? AND ended_at IS NULL",
+        )
+        .bind(at.as_microsecond())
+        .bind(outcome)
+        .bind(content)
+        .bind(id.to_string())
+        .execute(&self.pool)
+        .await?;
+        if ended.rows_affected() == 0 {
+            Err(JournalError::NotUnderWay(id))
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn verifications(&self, job_id: &JobId) -> Result<Vec<VerificationRow>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM verification WHERE job_id = ? ORDER BY started_at, id")
+            .bind(job_id.as_str())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(verification).collect()
+    }
+
+    async fn entries(&self, id: VerificationId) -> Result<Vec<LogEntry>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM log WHERE verification_id = ? ORDER BY seq")
+            .bind(id.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(log_entry).collect()
+    }
+
+    async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT job_id FROM verification GROUP BY job_id ORDER BY max(started_at) DESC, job_id LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(JobId::new(row.try_get::<String, _>("job_id")?)))
+            .collect()
+    }
+}
+
+fn verification(row: &SqliteRow) -> Result<VerificationRow, JournalError> {
+    Ok(VerificationRow {
+        id: parsed(row, "id")?,
+        job_id: JobId::new(row.try_get::<String, _>("job_id")?),
+        attempt: row.try_get("attempt")?,
+        plan_name: row.try_get("plan_name")?,
+        started_at: time(row, "started_at")?,
+        outcome: row.try_get("outcome")?,
+        entries: row.try_get("next_seq")?,
+        head: parsed(row, "head")?,
+    })
+}
+
+fn log_entry(row: &SqliteRow) -> Result<LogEntry, JournalError> {
+    let kind = match row.try_get::<&str, _>("type")? {
+        "info" => EntryType::Info,
+        "reasoning" => EntryType::Reasoning,
+        "result" => EntryType::Result,
+        other => return Err(JournalError::Damaged(format!("entry type `{other}`"))),
+    };
+    let audience = match row.try_get::<&str, _>("audience")? {
+        "public" => Audience::Public,
+        "operator" => Audience::Operator,
+        other => return Err(JournalError::Damaged(format!("audience `{other}`"))),
+    };
+    let salt: &[u8] = row.try_get("salt")?;
+    Ok(LogEntry {
+        id: row.try_get("id")?,
+        job_id: JobId::new(row.try_get::<String, _>("job_id")?),
+        verification_id: parsed(row, "verification_id")?,
+        seq: row.try_get("seq")?,
+        entry: Entry {
+            kind,
+            content: row.try_get("content")?,
+            audience,
+            created_at: time(row, "created_at")?,
+        },
+        salt: salt
+            .try_into()
+            .map_err(|_| JournalError::Damaged("a salt of another length".to_owned()))?,
+        hash: parsed(row, "hash")?,
+    })
+}
+
+fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &str) -> Result<T, JournalError> {
+    let text: &str = row.try_get(column)?;
+    text.parse()
+        .map_err(|_| JournalError::Damaged(format!("{column} `{text}`")))
+}
+
+fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, JournalError> {
+    let microseconds: i64 = row.try_get(column)?;
+    Timestamp::from_microsecond(microseconds)
+        .map_err(|_| JournalError::Damaged(format!("{column} {microseconds}")))
+}
