@@ -1,0 +1,235 @@
+//! Runs one fixture: collect, verify, keep the log, compare with what is expected.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::{Expect, Fixture};
+use crate::clock::Clock;
+use crate::entry::{Entry, VerificationId};
+use crate::evidence::{self, Sources};
+use crate::graders::rubric::Judge;
+use crate::graders::{Context, Tools};
+use crate::job::Job;
+use crate::journal::{self, Cause, Journal, JournalError, NewVerification};
+use crate::log::Log;
+use crate::outcome::{GraderReport, Verification};
+use crate::plan::Plan;
+use crate::report::{ErrorReport, FixtureReport, LogLine};
+use crate::sandbox::Sandbox;
+use crate::submission::Submission;
+use crate::verdict::GradeError;
+use crate::verify::verify;
+
+/// Longest verification at a desk.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// Name of a fixture's file of recorded answers.
+const RECORDED: &str = "answers.json";
+
+/// Name of a fixture's file of hand-written answers.
+const SCRIPTED: &str = "answers.toml";
+
+/// Where the judge's answers come from.
+#[derive(Debug, Clone)]
+pub enum JudgeChoice {
+    /// Hand-written answers beside the fixture where there are some, else recorded ones.
+    Fixture,
+    /// The configured endpoint.
+    Live(crate::graders::rubric::JudgeSettings),
+    /// The configured endpoint, and the answers are kept beside the fixture.
+    Record(crate::graders::rubric::JudgeSettings),
+    /// Recorded answers only.
+    Replay,
+    /// Hand-written answers only.
+    Scripted,
+}
+
+/// What desk runs share. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    /// Where verifications are kept.
+    pub journal: Arc<dyn Journal>,
+    /// Runs checks.
+    pub sandbox: Sandbox,
+    /// Answers rubrics.
+    pub judge: JudgeChoice,
+    /// What time it is.
+    pub clock: Clock,
+    /// Calls everything off.
+    pub cancel: CancellationToken,
+}
+
+/// A desk run that could not be kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeskError {
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A task of ours died.
+    #[error("a task died: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+impl Desk {
+    /// Verifies the fixture's job and compares.
+    ///
+    /// # Errors
+    /// Only where the journal cannot be written; everything else is in the report.
+    pub async fn run(&self, fixture: &Fixture) -> Result<FixtureReport, DeskError> {
+        let judge = self.judge_for(fixture);
+        let mode = judge.mode();
+        let (verification, entries) =
+            self.verify(&fixture.job, &fixture.plan, judge, Some(fixture.folder.clone())).await?;
+        Ok(compare(fixture, verification, entries, mode))
+    }
+
+    fn judge_for(&self, fixture: &Fixture) -> Judge {
+        let recorded = fixture.folder.join(RECORDED);
+        let scripted = fixture.folder.join(SCRIPTED);
+        match &self.judge {
+            JudgeChoice::Live(settings) => Judge::live(settings.clone()),
+            JudgeChoice::Record(settings) => Judge::record(settings.clone(), recorded),
+            JudgeChoice::Replay => Judge::replay(recorded),
+            JudgeChoice::Scripted => Judge::scripted(scripted),
+            JudgeChoice::Fixture if scripted.is_file() => Judge::scripted(scripted),
+            JudgeChoice::Fixture if recorded.is_file() => Judge::replay(recorded),
+            JudgeChoice::Fixture => Judge::none(),
+        }
+    }
+
+    /// Verifies one job by a plan, its log kept in the journal.
+    ///
+    /// # Errors
+    /// Only where the journal cannot be written.
+    pub async fn verify(
+        &self,
+        job: &Job,
+        plan: &Plan,
+        judge: Judge,
+        fixture: Option<PathBuf>,
+    ) -> Result<(Verification, Vec<Entry>), DeskError> {
+        let submission = Submission::of(job);
+        let id = VerificationId::new();
+        let new = NewVerification {
+            id,
+            job_id: job.id.clone(),
+            attempt: submission.attempt,
+            cause: Cause::Desk,
+            plan: plan.reference(),
+            submission: submission.digest,
+            started_at: self.clock.now(),
+        };
+        self.journal.begin(&new).await?;
+        let (log, reader) = Log::new(self.clock.clone(), submission.secrets.clone());
+        let recorder = journal::record(Arc::clone(&self.journal), id, reader);
+        let context = Context {
+            log,
+            clock: self.clock.clone(),
+            cancel: self.cancel.clone(),
+            deadline: Instant::now() + LONGEST,
+        };
+        let sources = Sources { fixture, ..Sources::default() };
+        let verification = match evidence::collect(submission, sources).await {
+            Ok(submission) => {
+                let tools = Tools { judge, sandbox: self.sandbox.clone(), reveal: plan.reveal };
+                verify(&submission, plan, &tools, &context).await
+            }
+            Err(error) => no_evidence(error, &context).await,
+        };
+        drop(context);
+        let entries = recorder.await??;
+        self.journal.conclude(id, &verification.decision, self.clock.now()).await?;
+        Ok((verification, entries))
+    }
+}
+
+async fn no_evidence(error: GradeError, context: &Context) -> Verification {
+    let error = GradeError::new(error.kind, context.log.clean(&error.message));
+    let content = serde_json::json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
+    context.log.result(crate::entry::Audience::Public, &content).await;
+    let text = format!("the evidence cannot be collected, {}: {}", error.kind, error.message);
+    context.log.info(crate::entry::Audience::Operator, text).await;
+    Verification { decision: Err(error), graders: Vec::new() }
+}
+
+fn compare(
+    fixture: &Fixture,
+    verification: Verification,
+    entries: Vec<Entry>,
+    mode: Option<&'static str>,
+) -> FixtureReport {
+    let Verification { decision, graders } = verification;
+    let outcome = decision.as_ref().map_or(Expect::Error, |decision| decision.outcome.into());
+    let score = decision.as_ref().ok().map(|decision| decision.score);
+    let why = unexpected(fixture, outcome, score.map(|score| score.as_f64()), decision.as_ref().err(), &graders);
+    let asks_a_judge = fixture.plan.graders.iter().any(|grader| grader.kind == "rubric");
+    FixtureReport {
+        name: fixture.name.clone(),
+        job_id: fixture.job.id.to_string(),
+        expected: fixture.expect,
+        outcome,
+        as_expected: why.is_none(),
+        score,
+        threshold: fixture.plan.threshold,
+        plan: fixture.plan.name.clone(),
+        judge: mode.filter(|_| asks_a_judge).map(str::to_owned),
+        why,
+        error: decision.as_ref().err().map(ErrorReport::from),
+        graders,
+        log: entries.into_iter().map(log_line).collect(),
+    }
+}
+
+fn log_line(entry: Entry) -> LogLine {
+    let Entry { kind, content, audience, created_at } = entry;
+    LogLine { kind, content, audience, created_at }
+}
+
+/// Says in one line what is not as expected.
+fn unexpected(
+    fixture: &Fixture,
+    outcome: Expect,
+    score: Option<f64>,
+    error: Option<&GradeError>,
+    graders: &[GraderReport],
+) -> Option<String> {
+    if outcome != fixture.expect {
+        let because = match error {
+            Some(error) => error.to_string(),
+            None => because(graders),
+        };
+        return Some(format!("expected {}, came out {outcome}: {because}", fixture.expect));
+    }
+    if let (Some(wanted), Some(error)) = (fixture.error, error)
+        && wanted != error.kind
+    {
+        return Some(format!("expected the error {wanted}, met {error}"));
+    }
+    match (score, fixture.score_min, fixture.score_max) {
+        (Some(score), Some(least), _) if score < least => {
+            Some(format!("the score is {score:.3}, below score_min {least}"))
+        }
+        (Some(score), _, Some(most)) if score > most => {
+            Some(format!("the score is {score:.3}, above score_max {most}"))
+        }
+        _ => None,
+    }
+}
+
+/// The reasons of the graders that did not pass; of all, where all passed.
+fn because(graders: &[GraderReport]) -> String {
+    use crate::outcome::GraderEnd;
+    let reason = |report: &GraderReport| format!("{} ({})", report.reason.replace('\n', " "), report.name);
+    let failed: Vec<_> = graders
+        .iter()
+        .filter(|report| matches!(report.verdict, GraderEnd::Fail | GraderEnd::Error))
+        .map(reason)
+        .collect();
+    if failed.is_empty() { graders.iter().map(reason).collect::<Vec<_>>().join("; ") } else { failed.join("; ") }
+}
+

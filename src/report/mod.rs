@@ -1,0 +1,118 @@
+//! What a desk run came to, as data and in its forms.
+
+mod lines;
+
+use serde::Serialize;
+
+use crate::desk::Expect;
+use crate::entry::{Audience, EntryType};
+use crate::outcome::GraderReport;
+use crate::verdict::{ErrorKind, GradeError, Score};
+pub use lines::{Lines, print_log};
+
+/// The report of a run; `--report json=FILE`.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    /// Version of this form: 1.
+    pub v: u32,
+    /// Counts.
+    pub summary: Summary,
+    /// One for each fixture, in the order of their names.
+    pub fixtures: Vec<FixtureReport>,
+}
+
+/// How many fixtures came out how.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Fixtures run.
+    pub total: usize,
+    /// Fixtures that came out as they should.
+    pub as_expected: usize,
+    /// Fixtures that did not.
+    pub unexpected: usize,
+    /// Fixtures without a decision, expected or not.
+    pub errors: usize,
+}
+
+/// What one fixture came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct FixtureReport {
+    /// Path below the folder that was searched.
+    pub name: String,
+    /// The job.
+    pub job_id: String,
+    /// What the fixture expects.
+    pub expected: Expect,
+    /// What it came to: `verified`, `retry` or `error`.
+    pub outcome: Expect,
+    /// Whether outcome, score bounds and kind of error are as expected.
+    pub as_expected: bool,
+    /// The plan's score; none without a decision.
+    pub score: Option<Score>,
+    /// The plan's threshold.
+    pub threshold: f64,
+    /// The plan.
+    pub plan: String,
+    /// Where the judge's answers came from (`live`, `record`, `replay`, `scripted`); none without a judge.
+    pub judge: Option<String>,
+    /// What is not as expected, in one line.
+    pub why: Option<String>,
+    /// The grade error, where there is no decision.
+    pub error: Option<ErrorReport>,
+    /// The graders.
+    pub graders: Vec<GraderReport>,
+    /// The log.
+    pub log: Vec<LogLine>,
+}
+
+/// A grade error.
+#[derive(Debug, Clone, Serialize)]
+pub struct ErrorReport {
+    /// Its kind.
+    pub kind: ErrorKind,
+    /// What happened.
+    pub message: String,
+}
+
+impl From<&GradeError> for ErrorReport {
+    fn from(error: &GradeError) -> Self {
+        Self { kind: error.kind, message: error.message.clone() }
+    }
+}
+
+/// An entry of the log.
+#[derive(Debug, Clone, Serialize)]
+pub struct LogLine {
+    /// What it is.
+    #[serde(rename = "type")]
+    pub kind: EntryType,
+    /// Its content.
+    pub content: String,
+    /// Who may read it.
+    pub audience: Audience,
+    /// When it happened.
+    pub created_at: jiff::Timestamp,
+}
+
+impl RunReport {
+    /// The report of these fixtures.
+    pub fn new(mut fixtures: Vec<FixtureReport>) -> Self {
+        fixtures.sort_by(|a, b| a.name.cmp(&b.name));
+        let count = |wanted: fn(&FixtureReport) -> bool| fixtures.iter().filter(|one| wanted(one)).count();
+        let summary = Summary {
+            total: fixtures.len(),
+            as_expected: count(|one| one.as_expected),
+            unexpected: count(|one| !one.as_expected),
+            errors: count(|one| one.outcome == Expect::Error),
+        };
+        Self { v: 1, summary, fixtures }
+    }
+
+    /// Whether something went wrong that no change of a fixture or a grader would mend.
+    pub fn our_own_trouble(&self) -> bool {
+        let unexpected = self.fixtures.iter().filter(|fixture| !fixture.as_expected);
+        unexpected.filter_map(|fixture| fixture.error.as_ref()).any(|error| {
+            error.kind.recourse() == crate::verdict::Recourse::Transient
+        })
+    }
+}
