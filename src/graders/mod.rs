@@ -1,1 +1,3 @@
 //! The judges of a submission.
+
+pub mod diff;
