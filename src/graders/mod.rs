@@ -3,6 +3,7 @@
 //! A kind is one file (or folder) here and one line in [`KINDS`].
 
 mod context;
+pub mod diff;
 
 use std::sync::Arc;
 

@@ -1,0 +1,353 @@
+//! Which items of two sequences belong together, in one pass and bounded work, however large and however different they are.
+//!
+//! Finding the least difference of two sequences takes time that grows with its square, which a stranger can
+//! choose. What is found here is good, not least: as long as both sides agree they are followed item by item; where
+//! they part, a short look ahead finds the next pair of items that agree, and failing that a block of up to
+//! [`BLOCK_ITEMS`] items of each side is aligned as a whole. Both have a budget, counted and not timed; when it is spent,
+//! items are paired by position. Whether the sequences are the same is exact; how alike they are is a lower bound.
+
+use std::hash::{DefaultHasher, Hasher};
+
+use super::items::Items;
+use super::rules::Rules;
+
+/// How many items a short look ahead passes over, both sides together.
+const LOOK_AHEAD: usize = 6;
+/// How many items in a row must agree for a look ahead to have found the way again.
+const RUN: usize = 2;
+/// Comparisons of 16 bytes that may be spent on looking ahead.
+const LOOK_AHEAD_WORK: usize = 16_000_000;
+const BLOCK_ITEMS: usize = 4096;
+const BLOCK_BYTES: usize = 256 * 1024;
+/// How many blocks may be aligned.
+const BLOCKS: usize = 768;
+/// How many places of a repeated item are considered within a block.
+const CANDIDATES: usize = 8;
+
+/// One step of an alignment, in the order of both texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step<'e, 'a> {
+    /// The items belong together.
+    Same(&'e [u8], &'a [u8]),
+    /// An expected item that the actual text lacks here.
+    Missing(&'e [u8]),
+    /// An actual item that is not expected here.
+    Extra(&'a [u8]),
+}
+
+/// Walks both sequences to their ends. There is no `Missing` and no `Extra` if and only if they are the same.
+pub(super) fn align<'e, 'a>(
+    expected: Items<'e>,
+    actual: Items<'a>,
+    rules: &Rules,
+    mut visit: impl FnMut(Step<'e, 'a>),
+) {
+    let (mut expected, mut actual) = (expected, actual);
+    let mut search = Search {
+        rules,
+        work: LOOK_AHEAD_WORK,
+        blocks: BLOCKS,
+    };
+    loop {
+        let here = (expected, actual);
+        match (expected.next(), actual.next()) {
+            (None, None) => return,
+            (Some(item), None) => visit(Step::Missing(item)),
+            (None, Some(item)) => visit(Step::Extra(item)),
+            (Some(item), Some(other)) if rules.same(item, other) => visit(Step::Same(item, other)),
+            (Some(item), Some(other)) => match search.path_from(here.0, here.1) {
+                Some(path) => {
+                    (expected, actual) = here;
+                    path.walk(&mut expected, &mut actual, &mut visit);
+                }
+                None => {
+                    visit(Step::Missing(item));
+                    visit(Step::Extra(other));
+                }
+            },
+        }
+    }
+}
+
+/// What to do with the next items: pairs that belong together, ascending on both sides, and how many to pass in all.
+struct Path {
+    pairs: Vec<(usize, usize)>,
+    expected: usize,
+    actual: usize,
+}
+
+impl Path {
+    fn walk<'e, 'a>(
+        &self,
+        expected: &mut Items<'e>,
+        actual: &mut Items<'a>,
+        visit: &mut impl FnMut(Step<'e, 'a>),
+    ) {
+        let (mut passed, mut others_passed) = (0, 0);
+        for (index, other_index) in self.pairs.iter().copied() {
+            expected
+                .take(index - passed)
+                .for_each(|item| visit(Step::Missing(item)));
+            actual
+                .take(other_index - others_passed)
+                .for_each(|item| visit(Step::Extra(item)));
+            if let (Some(item), Some(other)) = (expected.next(), actual.next()) {
+                visit(Step::Same(item, other));
+            }
+            (passed, others_passed) = (index + 1, other_index + 1);
+        }
+        expected
+            .take(self.expected - passed)
+            .for_each(|item| visit(Step::Missing(item)));
+        actual
+            .take(self.actual - others_passed)
+            .for_each(|item| visit(Step::Extra(item)));
+    }
+}
+
+struct Search<'r> {
+    rules: &'r Rules,
+    work: usize,
+    blocks: usize,
+}
+
+impl Search<'_> {
+    fn path_from(&mut self, expected: Items<'_>, actual: Items<'_>) -> Option<Path> {
+        if let Some(path) = self.look_ahead(expected, actual) {
+            return Some(path);
+        }
+        self.blocks = self.blocks.checked_sub(1)?;
+        Some(self.align_block(&block(expected), &block(actual)))
+    }
+
+    fn look_ahead(&mut self, expected: Items<'_>, actual: Items<'_>) -> Option<Path> {
+        let (items, count) = first_items(expected);
+        let (others, other_count) = first_items(actual);
+        let (items, others) = (&items[..count], &others[..other_count]);
+        for passed in 1..=LOOK_AHEAD {
+            // The middle of the diagonal first: a changed item is more likely than a moved one.
+            for step in 0..=passed {
+                let index = if step % 2 == 0 {
+                    passed / 2 + step / 2
+                } else {
+                    passed / 2 - step.div_ceil(2).min(passed / 2)
+                };
+                let other_index = passed.checked_sub(index)?;
+                if self.agree(
+                    items.get(index..).unwrap_or(&[]),
+                    others.get(other_index..).unwrap_or(&[]),
+                ) {
+                    return Some(Path {
+                        pairs: Vec::new(),
+                        expected: index,
+                        actual: other_index,
+                    });
+                }
+            }
+            if self.work == 0 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Whether the next [`RUN`] items agree, or all there are up to both ends.
+    fn agree(&mut self, items: &[&[u8]], others: &[&[u8]]) -> bool {
+        if items.is_empty() || others.is_empty() {
+            return false;
+        }
+        (0..RUN).all(|ahead| match (items.get(ahead), others.get(ahead)) {
+            (Some(item), Some(other)) => {
+                self.work = self.work.saturating_sub(1 + item.len().min(other.len()) / 16);
+                self.rules.same(item, other)
+            }
+            (None, None) => true,
+            _ => false,
+        })
+    }
+
+    /// The longest chain of pairs among each item's nearest few candidates (Hunt and Szymanski's method), or the pairs by
+    /// position where these are more, as they are when numbers agree within a tolerance only.
+    fn align_block(&self, items: &[&[u8]], others: &[&[u8]]) -> Path {
+        let mut pairs = self.longest_chain(items, others);
+        let by_position = |index: &usize| self.rules.same(items[*index], others[*index]);
+        let level = (0..items.len().min(others.len()))
+            .filter(by_position)
+            .map(|index| (index, index));
+        let level = level.collect::<Vec<_>>();
+        if level.len() > pairs.len() {
+            pairs = level;
+        }
+        let (expected, actual) = match pairs.last() {
+            // Going on right behind the last pair keeps what follows in step; the block must be half passed, though, lest
+            // the work grow with the square.
+            Some((last, other_last)) if 2 * last >= items.len() || 2 * other_last >= others.len() => {
+                (last + 1, other_last + 1)
+            }
+            _ => (items.len(), others.len()),
+        };
+        Path {
+            pairs,
+            expected,
+            actual,
+        }
+    }
+
+    fn longest_chain(&self, items: &[&[u8]], others: &[&[u8]]) -> Vec<(usize, usize)> {
+        struct Link {
+            pair: (usize, usize),
+            before: Option<usize>,
+        }
+        let mut places = others
+            .iter()
+            .enumerate()
+            .map(|(index, other)| (self.digest(other), index))
+            .collect::<Vec<_>>();
+        places.sort_unstable();
+        let mut links: Vec<Link> = Vec::new();
+        // For each length of chain, the link that ends such a chain earliest in `others`.
+        let mut ends: Vec<usize> = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let digest = self.digest(item);
+            let from =
+                places.partition_point(|place| *place < (digest, index.saturating_sub(CANDIDATES / 2)));
+            let candidates = places[from..]
+                .iter()
+                .take(CANDIDATES)
+                .take_while(|(of, _)| *of == digest);
+            // Backwards, so that an item does not follow itself.
+            for (_, other_index) in candidates.copied().collect::<Vec<_>>().into_iter().rev() {
+                if !self.rules.same(item, others[other_index]) {
+                    continue;
+                }
+                let length = ends.partition_point(|end| links[*end].pair.1 < other_index);
+                let before = length.checked_sub(1).map(|shorter| ends[shorter]);
+                links.push(Link {
+                    pair: (index, other_index),
+                    before,
+                });
+                let link = links.len() - 1;
+                match ends.get_mut(length) {
+                    Some(end) => *end = link,
+                    None => ends.push(link),
+                }
+            }
+        }
+        let mut chain = Vec::with_capacity(ends.len());
+        let mut next = ends.last().copied();
+        while let Some(link) = next {
+            chain.push(links[link].pair);
+            next = links[link].before;
+        }
+        chain.reverse();
+        chain
+    }
+
+    fn digest(&self, item: &[u8]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.rules.hash(item, &mut hasher);
+        hasher.finish()
+    }
+}
+
+fn first_items(mut items: Items<'_>) -> ([&[u8]; LOOK_AHEAD + RUN], usize) {
+    let mut first: [&[u8]; LOOK_AHEAD + RUN] = [&[]; LOOK_AHEAD + RUN];
+    let mut count = 0;
+    for (slot, item) in first.iter_mut().zip(&mut items) {
+        *slot = item;
+        count += 1;
+    }
+    (first, count)
+}
+
+fn block(items: Items<'_>) -> Vec<&[u8]> {
+    let mut bytes = 0;
+    let within = |item: &&[u8]| {
+        let first = bytes == 0;
+        bytes += item.len() + 1;
+        first || bytes <= BLOCK_BYTES
+    };
+    items.take(BLOCK_ITEMS).take_while(within).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::items::Unit;
+    use super::*;
+
+    fn steps(expected: &str, actual: &str) -> String {
+        let mut out = String::new();
+        let items = |text| Items::new(Unit::Token, text);
+        align(
+            items(expected.as_bytes()),
+            items(actual.as_bytes()),
+            &Rules::default(),
+            |step| {
+                let (sign, item) = match step {
+                    Step::Same(item, _) => ("", item),
+                    Step::Missing(item) => ("-", item),
+                    Step::Extra(item) => ("+", item),
+                };
+                out.push_str(sign);
+                out.push_str(std::str::from_utf8(item).unwrap());
+                out.push(' ');
+            },
+        );
+        out
+    }
+
+    fn numbers(range: std::ops::Range<usize>) -> String {
+        range.map(|number| format!("{number} ")).collect()
+    }
+
+    fn matched(expected: &str, actual: &str) -> usize {
+        steps(expected, actual)
+            .split(' ')
+            .filter(|item| item.starts_with(|first: char| first.is_alphanumeric()))
+            .count()
+    }
+
+    #[test]
+    fn a_changed_a_missing_and_an_extra_item_are_found_as_such() {
+        assert_eq!(steps("a b c d", "a x c d"), "a -b +x c d ");
+        assert_eq!(steps("a b c d", "a c d"), "a -b c d ");
+        assert_eq!(steps("a c d", "a b c d"), "a +b c d ");
+        assert_eq!(steps("a b", "a b c"), "a b +c ");
+        assert_eq!(steps("a b", ""), "-a -b ");
+    }
+
+    #[test]
+    fn a_long_insertion_is_passed_over() {
+        let (start, middle, end) = (numbers(0..50), numbers(1000..1100), numbers(50..90));
+        assert_eq!(
+            matched(&format!("{start}{end}"), &format!("{start}{middle}{end}")),
+            90
+        );
+        assert_eq!(
+            matched(&format!("{start}{middle}{end}"), &format!("{start}{end}")),
+            90
+        );
+    }
+
+    #[test]
+    fn entirely_different_sequences_have_nothing_in_common() {
+        assert_eq!(matched(&numbers(0..20_000), &numbers(50_000..70_000)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_item_is_visited_once_and_in_order(expected in "[abc ]{0,40}", actual in "[abc ]{0,40}") {
+            let all = steps(&expected, &actual);
+            let side = |left_out: char| {
+                let items = all.split_ascii_whitespace().filter(|item| !item.starts_with(left_out));
+                items.map(|item| item.trim_start_matches(['-', '+'])).collect::<Vec<_>>().join(" ")
+            };
+            let words = |text: &str| text.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+            prop_assert_eq!(side('+'), words(&expected));
+            prop_assert_eq!(side('-'), words(&actual));
+            prop_assert_eq!(all.contains(['-', '+']), words(&expected) != words(&actual));
+        }
+    }
+}

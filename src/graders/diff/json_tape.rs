@@ -1,0 +1,554 @@
+//! JSON text (RFC 8259), checked and indexed in one pass. Values stay where they are in the text, so that 50 MB of
+//! small numbers need no tree of them.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use memchr::memchr2;
+
+use super::escape::quoted;
+use super::items::Place;
+
+/// How deep arrays and objects may be nested, as in `serde_json`.
+const MOST_DEPTH: usize = 128;
+
+/// What is wrong with a text that should be JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Malformed {
+    reason: String,
+    place: Place,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.reason, self.place)
+    }
+}
+
+/// A value or a key: where it starts, and which node comes after it and all that is in it. 8 bytes: there may be millions.
+struct Node {
+    start: u32,
+    next: u32,
+}
+
+/// A JSON document. A node is the number of a value or a key in the order of the text; an object's keys are each
+/// followed by their value.
+pub(super) struct Tape<'t> {
+    text: &'t str,
+    nodes: Vec<Node>,
+}
+
+/// What kind of value a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Null,
+    Boolean,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+impl Kind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "a boolean",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Array => "an array",
+            Self::Object => "an object",
+        }
+    }
+}
+
+impl<'t> Tape<'t> {
+    /// Checks and indexes a document. Two equal keys in one object are refused: readers differ in which one they take.
+    pub(super) fn parse(text: &'t [u8]) -> Result<Self, Malformed> {
+        let malformed = |reason: String, at: usize| Malformed {
+            reason,
+            place: Place::of(text, at),
+        };
+        let valid = std::str::from_utf8(text)
+            .map_err(|error| malformed("bytes that are not UTF-8".to_owned(), error.valid_up_to()))?;
+        let mut parser = Parser {
+            text,
+            at: 0,
+            nodes: Vec::new(),
+        };
+        parser
+            .document()
+            .map_err(|wrong| malformed(wrong.to_owned(), parser.at.min(text.len())))?;
+        let tape = Self {
+            text: valid,
+            nodes: parser.nodes,
+        };
+        match tape.duplicate_key() {
+            None => Ok(tape),
+            Some(key) => {
+                let reason = format!(
+                    "the key {} twice in one object",
+                    quoted(tape.raw(key).as_bytes(), 60)
+                );
+                Err(malformed(reason, tape.start(key)))
+            }
+        }
+    }
+
+    /// How many values and keys there are.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// How many nodes there are in `node`, itself included.
+    pub(super) fn size(&self, node: usize) -> usize {
+        self.next(node) - node
+    }
+
+    pub(super) fn next(&self, node: usize) -> usize {
+        self.nodes[node].next as usize
+    }
+
+    pub(super) fn start(&self, node: usize) -> usize {
+        self.nodes[node].start as usize
+    }
+
+    pub(super) fn kind(&self, node: usize) -> Kind {
+        match self.text.as_bytes()[self.start(node)] {
+            b'{' => Kind::Object,
+            b'[' => Kind::Array,
+            b'"' => Kind::String,
+            b't' | b'f' => Kind::Boolean,
+            b'n' => Kind::Null,
+            _ => Kind::Number,
+        }
+    }
+
+    /// The text of a scalar or a key.
+    pub(super) fn raw(&self, node: usize) -> &'t str {
+        let rest = &self.text[self.start(node)..];
+        let bytes = rest.as_bytes();
+        let end = match bytes[0] {
+            b'"' => string_end(bytes),
+            _ => bytes
+                .iter()
+                .position(|byte| !matches!(byte, b'+' | b'-' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E'))
+                .unwrap_or(bytes.len()),
+        };
+        &rest[..end]
+    }
+
+    /// The text of a value, or of a key with its value, as far as a person may want to see it.
+    pub(super) fn source(&self, node: usize) -> Cow<'t, [u8]> {
+        let is_key = self.kind(node) == Kind::String && self.size(node) > 1;
+        if is_key {
+            let key = self.raw(node).as_bytes();
+            return Cow::Owned([key, b": ", &*self.source(node + 1)].concat());
+        }
+        match self.kind(node) {
+            Kind::Array | Kind::Object => {
+                let rest = &self.text.as_bytes()[self.start(node)..];
+                Cow::Borrowed(&rest[..container_end(rest)])
+            }
+            Kind::Null | Kind::Boolean | Kind::Number | Kind::String => {
+                Cow::Borrowed(self.raw(node).as_bytes())
+            }
+        }
+    }
+
+    /// The values in an array, or the keys of an object. The value of a key is the node after it, and belongs to it.
+    pub(super) fn children(&self, parent: usize) -> impl Iterator<Item = usize> {
+        let end = self.next(parent);
+        let mut node = parent + 1;
+        std::iter::from_fn(move || {
+            let here = (node < end).then_some(node)?;
+            node = self.next(here);
+            Some(here)
+        })
+    }
+
+    /// The characters that a string or key stands for.
+    pub(super) fn string(&self, node: usize) -> Cow<'t, str> {
+        let raw = self.raw(node);
+        let inner = &raw[1..raw.len() - 1];
+        if inner.contains('\\') {
+            Cow::Owned(unescaped(inner))
+        } else {
+            Cow::Borrowed(inner)
+        }
+    }
+
+    /// Whether two strings or keys stand for the same characters, however they are written.
+    pub(super) fn same_string(&self, node: usize, other: &Tape<'_>, other_node: usize) -> bool {
+        self.raw(node) == other.raw(other_node) || self.string(node) == other.string(other_node)
+    }
+
+    fn duplicate_key(&self) -> Option<usize> {
+        let mut seen = HashSet::new();
+        for object in (0..self.len()).filter(|node| self.kind(*node) == Kind::Object) {
+            let keys = || self.children(object);
+            let duplicate = if keys().nth(FEW).is_none() {
+                keys().enumerate().find_map(|(index, key)| {
+                    keys()
+                        .take(index)
+                        .any(|before| self.same_string(key, self, before))
+                        .then_some(key)
+                })
+            } else {
+                seen.clear();
+                keys().find(|key| !seen.insert(self.string(*key)))
+            };
+            if duplicate.is_some() {
+                return duplicate;
+            }
+        }
+        None
+    }
+}
+
+/// An object with no more keys than this is searched rather than indexed.
+pub(super) const FEW: usize = 8;
+
+/// The length of the string that `text` starts with, quotes included.
+fn string_end(text: &[u8]) -> usize {
+    let mut at = 1;
+    while let Some(found) = memchr2(b'"', b'\\', &text[at..]) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// The length of the array or object that `text` starts with, if it is short; otherwise that of its beginning.
+fn container_end(text: &[u8]) -> usize {
+    const SHORT: usize = 2048;
+    let (mut depth, mut at) = (0_usize, 0);
+    while at < text.len().min(SHORT) {
+        match text[at] {
+            b'"' => at += string_end(&text[at..]) - 1,
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// The characters that the inside of a checked string stands for.
+fn unescaped(inner: &str) -> String {
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner;
+    while let Some(found) = rest.find('\\') {
+        out.push_str(&rest[..found]);
+        let escape = rest.as_bytes()[found + 1];
+        rest = &rest[found + 2..];
+        match escape {
+            b'b' => out.push('\u{8}'),
+            b'f' => out.push('\u{c}'),
+            b'n' => out.push('\n'),
+            b'r' => out.push('\r'),
+            b't' => out.push('\t'),
+            b'u' => {
+                let high = hex4(rest.as_bytes()).unwrap_or(0);
+                rest = &rest[4..];
+                let code = if (0xd800..0xdc00).contains(&high) {
+                    let low = hex4(&rest.as_bytes()[2..]).unwrap_or(0);
+                    rest = &rest[6..];
+                    0x1_0000 + ((high - 0xd800) << 10) + (low.saturating_sub(0xdc00))
+                } else {
+                    high
+                };
+                out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            itself => out.push(char::from(itself)),
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn hex4(text: &[u8]) -> Option<u32> {
+    let digits = text.get(..4)?;
+    digits.iter().try_fold(0, |value, digit| {
+        Some(value << 4 | char::from(*digit).to_digit(16)?)
+    })
+}
+
+/// A strict parser. An error says what is wrong at `at`.
+struct Parser<'t> {
+    text: &'t [u8],
+    at: usize,
+    nodes: Vec<Node>,
+}
+
+impl Parser<'_> {
+    fn document(&mut self) -> Result<(), &'static str> {
+        self.skip_space();
+        if self.peek().is_none() {
+            return Err("no JSON value");
+        }
+        self.value(0)?;
+        self.skip_space();
+        if self.peek().is_some() {
+            Err("text after the JSON value")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), &'static str> {
+        let node = self.open();
+        match self.peek() {
+            Some(b'{') => self.object(depth + 1)?,
+            Some(b'[') => self.array(depth + 1)?,
+            Some(b'"') => self.string()?,
+            Some(b't') => self.word(b"true")?,
+            Some(b'f') => self.word(b"false")?,
+            Some(b'n') => self.word(b"null")?,
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(_) => return Err("no JSON value"),
+            None => return Err("an end within a JSON value"),
+        }
+        self.close(node);
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), &'static str> {
+        self.enter(depth)?;
+        if self.takes(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.skip_space();
+            if self.peek() != Some(b'"') {
+                return Err("no key");
+            }
+            let key = self.open();
+            self.string()?;
+            self.skip_space();
+            if !self.takes(b':') {
+                return Err("no colon after a key");
+            }
+            self.skip_space();
+            self.value(depth)?;
+            self.close(key);
+            self.skip_space();
+            if self.takes(b'}') {
+                return Ok(());
+            }
+            if !self.takes(b',') {
+                return Err("neither a comma nor the end of the object");
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), &'static str> {
+        self.enter(depth)?;
+        if self.takes(b']') {
+            return Ok(());
+        }
+        loop {
+            self.skip_space();
+            self.value(depth)?;
+            self.skip_space();
+            if self.takes(b']') {
+                return Ok(());
+            }
+            if !self.takes(b',') {
+                return Err("neither a comma nor the end of the array");
+            }
+        }
+    }
+
+    fn enter(&mut self, depth: usize) -> Result<(), &'static str> {
+        if depth > MOST_DEPTH {
+            return Err("arrays and objects nested more than 128 deep");
+        }
+        self.at += 1;
+        self.skip_space();
+        Ok(())
+    }
+
+    fn string(&mut self) -> Result<(), &'static str> {
+        self.at += 1;
+        loop {
+            match self.peek() {
+                None => return Err("an end within a string"),
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape()?,
+                Some(..0x20) => return Err("a control character in a string"),
+                Some(_) => self.at += 1,
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), &'static str> {
+        match self.text.get(self.at + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
+            Some(b'u') => match hex4(&self.text[self.at + 2..]) {
+                None => return Err("an unknown escape in a string"),
+                Some(0xdc00..0xe000) => return Err("half of a surrogate pair in a string"),
+                Some(0xd800..0xdc00) => {
+                    let is_pair = self.text[self.at + 6..].starts_with(b"\\u")
+                        && matches!(hex4(&self.text[self.at + 8..]), Some(0xdc00..0xe000));
+                    if !is_pair {
+                        return Err("half of a surrogate pair in a string");
+                    }
+                    self.at += 12;
+                }
+                Some(_) => self.at += 6,
+            },
+            _ => return Err("an unknown escape in a string"),
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), &'static str> {
+        self.takes(b'-');
+        if !self.takes(b'0') && self.digits() == 0 {
+            return Err("no digit in a number");
+        }
+        if self.takes(b'.') && self.digits() == 0 {
+            return Err("no digit after a decimal point");
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            if self.digits() == 0 {
+                return Err("no digit in an exponent");
+            }
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> usize {
+        let count = self.text[self.at..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        self.at += count;
+        count
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), &'static str> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err("no JSON value");
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn open(&mut self) -> usize {
+        self.nodes.push(Node {
+            start: in_32_bits(self.at),
+            next: 0,
+        });
+        self.nodes.len() - 1
+    }
+
+    fn close(&mut self, node: usize) {
+        self.nodes[node].next = in_32_bits(self.nodes.len());
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn takes(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+}
+
+/// `compare` refuses texts that would need more.
+pub(super) fn in_32_bits(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn wrong(text: &str) -> String {
+        Tape::parse(text.as_bytes())
+            .err()
+            .map_or("fine".to_owned(), |wrong| wrong.to_string())
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        insta::assert_snapshot!(wrong("{\"a\": 1,\n \"b\": }"), @"no JSON value at line 2, column 7");
+        insta::assert_snapshot!(wrong("[1 2]"), @"neither a comma nor the end of the array at line 1, column 4");
+        insta::assert_snapshot!(wrong("[1"), @"neither a comma nor the end of the array at line 1, column 3");
+        insta::assert_snapshot!(wrong("{} x"), @"text after the JSON value at line 1, column 4");
+        insta::assert_snapshot!(wrong(""), @"no JSON value at line 1, column 1");
+        insta::assert_snapshot!(wrong("\"\\ud800\""), @"half of a surrogate pair in a string at line 1, column 2");
+        insta::assert_snapshot!(wrong(r#"{"a":1,"\u0061":2}"#), @r#"the key `"\\u0061"` twice in one object at line 1, column 8"#);
+    }
+
+    #[test]
+    fn a_duplicate_is_found_among_many_keys_too() {
+        let keys = (0..20).map(|key| format!("\"{key}\":0,")).collect::<String>();
+        assert_eq!(wrong(&format!("{{{keys}\"x\":0}}")), "fine");
+        assert!(wrong(&format!("{{{keys}\"7\":0}}")).contains("twice"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(wrong(&nested(128)), "fine");
+        assert!(wrong(&nested(129)).contains("nested"));
+        assert!(wrong(&"[".repeat(1_000_000)).contains("nested"));
+        assert!(wrong(&"{\"a\":".repeat(1_000_000)).contains("nested"));
+    }
+
+    #[test]
+    fn strings_are_read_as_what_they_stand_for() {
+        let text = br#"["\u00e9\ud83d\ude00\n\/\"\\", "plain"]"#;
+        let tape = Tape::parse(text).unwrap();
+        assert_eq!(tape.string(1), "é😀\n/\"\\");
+        assert_eq!(tape.string(2), "plain");
+        assert_eq!(tape.children(0).count(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_json_is_what_the_usual_reader_says(text in r#"[\[\]{},:"\\0-9.eE+\-truefalsn u]{0,12}"#) {
+            let usual = serde_json::from_str::<serde_json::Value>(&text);
+            let ours = Tape::parse(text.as_bytes());
+            match (usual, ours) {
+                (Ok(_), Err(wrong)) => prop_assert!(wrong.to_string().contains("twice"), "{text} {wrong}"),
+                // Numbers beyond the floats are numbers to us.
+                (Err(error), Ok(_)) => prop_assert!(error.to_string().contains("out of range"), "{text} {error}"),
+                _ => {}
+            }
+        }
+
+        #[test]
+        fn any_bytes_get_an_answer(text: Vec<u8>) {
+            let _ = Tape::parse(&text);
+        }
+    }
+}
