@@ -1,9 +1,11 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod digest;
 pub mod entry;
+pub mod desk;
 pub mod evidence;
 pub mod graders;
 pub mod job;
@@ -11,6 +13,8 @@ pub mod journal;
 pub mod log;
 pub mod outcome;
 pub mod plan;
+pub mod report;
+pub mod sandbox;
 pub mod secrets;
 pub mod shutdown;
 pub mod submission;

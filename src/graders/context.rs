@@ -4,7 +4,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use super::rubric::Judge;
 use crate::log::Log;
+use crate::sandbox::Sandbox;
 
 /// What every verification gives its graders. Cheap to clone.
 #[derive(Clone)]
@@ -21,4 +23,11 @@ pub struct Context {
 
 /// What graders are made with.
 #[derive(Clone)]
-pub struct Tools {}
+pub struct Tools {
+    /// Runs checks.
+    pub sandbox: Sandbox,
+    /// Answers rubrics.
+    pub judge: Judge,
+    /// Whether the plan lets the submitter see expected text, hidden criteria and the like.
+    pub reveal: bool,
+}

@@ -2,8 +2,10 @@
 //!
 //! A kind is one file (or folder) here and one line in [`KINDS`].
 
+mod check;
 mod context;
 pub mod diff;
+pub mod rubric;
 
 use std::sync::Arc;
 
@@ -39,7 +41,7 @@ pub struct Kind {
 }
 
 /// Every kind of grader.
-pub static KINDS: &[Kind] = &[];
+pub static KINDS: &[&Kind] = &[&diff::KIND, &check::KIND];
 
 /// The rules of every kind, for reading plans.
 pub fn rules() -> Vec<&'static KindRules> {

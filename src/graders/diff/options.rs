@@ -73,6 +73,16 @@ pub enum OptionError {
     },
 }
 
+impl OptionError {
+    /// The option that is meant, where it exists.
+    pub fn key(&self) -> Option<&'static str> {
+        match self {
+            Self::Unknown { .. } => None,
+            Self::Value { key, .. } | Self::Unused { key, .. } => Some(key),
+        }
+    }
+}
+
 const OPTIONS: [&str; 8] = [
     "ignore_case",
     "ignore_space",

@@ -1,0 +1,194 @@
+//! `assay check`: runs one check on one job.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::{CliError, Exit, setup};
+use crate::clock::Clock;
+use crate::config::CommonArgs;
+use crate::desk::read_job;
+use crate::entry::escape_control;
+use crate::evidence::{self, Sources};
+use crate::graders::{Context, Tools, build};
+use crate::graders::rubric::Judge;
+use crate::log::Log;
+use crate::sandbox::{ModuleSource, Sandbox};
+use crate::shutdown;
+use crate::submission::Submission;
+use crate::verdict::{GradeError, Recourse, Verdict};
+
+/// Flags of `assay check`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  assay check graders/checks/csv-shape.wat tests/fixtures/csv/good/job.json
+  assay check my.wasm job.json --attachments '*.csv' --param columns=3
+  assay check my.wasm --inspect
+
+Exit status: 0 pass, 1 fail, 2 the check or the job cannot be used, 3 our own trouble.")]
+pub(super) struct CheckArgs {
+    /// The check: .wat or .wasm
+    file: PathBuf,
+    /// The job's JSON file; its attachments may lie beside it
+    #[arg(required_unless_present = "inspect")]
+    job: Option<PathBuf>,
+    /// A parameter of the check; the value is JSON where it can be read as such
+    #[arg(long, value_name = "KEY=VALUE")]
+    param: Vec<String>,
+    /// Attachments whose bytes the check is given; `*` stands for any text
+    #[arg(long, value_name = "NAME", default_value = "*")]
+    attachments: Vec<String>,
+    /// Fuel limit
+    #[arg(long, value_name = "UNITS")]
+    fuel: Option<u64>,
+    /// Memory limit
+    #[arg(long, value_name = "MIB")]
+    memory_mib: Option<u64>,
+    /// Say what the check is instead of running it: imports, exports, size, compile time
+    #[arg(long)]
+    inspect: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, CliError> {
+    let config = setup::config(common)?;
+    let sandbox = setup::sandbox(&config)?;
+    if args.inspect {
+        return inspect(&args, &sandbox).await;
+    }
+    let Some(job_path) = &args.job else {
+        return Err(CliError::usage(anyhow!("which job? name its JSON file")));
+    };
+    let job = read_job(job_path).map_err(CliError::usage)?;
+    // The same way as in a run: a plan with this one grader.
+    let mut folders = setup::folders(&config);
+    folders.checks = args.file.parent().unwrap_or(Path::new("")).to_owned();
+    let plan = folders.load_inline(plan(&args)?).map_err(|error| CliError::usage(anyhow!("{error}")))?;
+    let clock = Clock::system();
+    let submission = Submission::of(&job);
+    let (log, mut reader) = Log::new(clock.clone(), submission.secrets.clone());
+    let fixture = job_path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
+    let sources = Sources { fixture: fixture.map(Path::to_owned), ..Sources::default() };
+    let submission = evidence::collect(submission, sources).await.map_err(CliError::trouble)?;
+    if let Some(fault) = submission.faults.first() {
+        return Err(CliError::usage(anyhow!("the hand-in fails before any check is asked: {fault}")));
+    }
+    let tools = Tools { sandbox, judge: Judge::none(), reveal: true };
+    let context = Context {
+        log: log.clone(),
+        clock,
+        cancel: shutdown::token().map_err(CliError::trouble)?,
+        deadline: tokio::time::Instant::now() + std::time::Duration::from_secs(60),
+    };
+    let grader = build(&plan.graders[0], &tools).map_err(CliError::usage)?;
+    let started = std::time::Instant::now();
+    let result = grader.grade(&submission, &context).await;
+    let millis = started.elapsed().as_secs_f64() * 1e3;
+    drop((context, log));
+    let mut notes = Vec::new();
+    while let Some(entry) = reader.recv().await {
+        notes.push(entry.content);
+    }
+    print(&args, result, &notes, millis)
+}
+
+fn plan(args: &CheckArgs) -> Result<Value, CliError> {
+    let mut params = Map::new();
+    for param in &args.param {
+        let (key, text) =
+            param.split_once('=').ok_or_else(|| CliError::usage(anyhow!("--param {param}: expected KEY=VALUE")))?;
+        let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
+        params.insert(key.to_owned(), value);
+    }
+    let name = args.file.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| CliError::usage(anyhow!("{} is no file name", args.file.display())))?;
+    let mut grader = Map::new();
+    grader.insert("name".into(), "check".into());
+    grader.insert("kind".into(), "check".into());
+    grader.insert("script".into(), name.into());
+    grader.insert("params".into(), Value::Object(params));
+    grader.insert("attachments".into(), args.attachments.clone().into());
+    for (key, value) in [("fuel", args.fuel), ("memory_mib", args.memory_mib)] {
+        if let Some(value) = value {
+            grader.insert(key.into(), value.into());
+        }
+    }
+    Ok(json!({"graders": [grader]}))
+}
+
+fn print(
+    args: &CheckArgs,
+    result: Result<Verdict, GradeError>,
+    notes: &[String],
+    millis: f64,
+) -> Result<Exit, CliError> {
+    let exit = match &result {
+        Ok(verdict) if verdict.passed => Exit::Good,
+        Ok(_) => Exit::No,
+        Err(error) if error.recourse() == Recourse::Transient => Exit::Trouble,
+        Err(_) => Exit::Usage,
+    };
+    if args.json {
+        let report = match &result {
+            Ok(verdict) => json!({"verdict": verdict, "millis": millis}),
+            Err(error) => json!({
+                "error": {"kind": error.kind, "recourse": error.recourse(), "message": error.message},
+                "millis": millis,
+            }),
+        };
+        anstream::println!("{report:#}");
+        return Ok(exit);
+    }
+    match result {
+        Ok(verdict) => {
+            let word = if verdict.passed { "pass" } else { "fail" };
+            anstream::println!("{word}  score {}  {}", verdict.score, escape_control(&verdict.reason));
+            for evidence in &verdict.evidence {
+                anstream::println!("  {}: {}", evidence.label, escape_control(&evidence.text));
+            }
+            let provenance = verdict.provenance;
+            anstream::println!(
+                "  fuel {}, peak memory {} bytes, {millis:.1} ms in all, {}",
+                provenance.fuel.unwrap_or_default(),
+                provenance.peak_memory_bytes.unwrap_or_default(),
+                provenance.engine.unwrap_or_default(),
+            );
+        }
+        Err(error) => {
+            for note in notes {
+                anstream::println!("  {note}");
+            }
+            anstream::println!("error  {}: {}", error.kind, escape_control(&error.message));
+        }
+    }
+    Ok(exit)
+}
+
+async fn inspect(args: &CheckArgs, sandbox: &Sandbox) -> Result<Exit, CliError> {
+    let bytes = std::fs::read(&args.file)
+        .with_context(|| format!("the check {} cannot be read", args.file.display()))
+        .map_err(CliError::usage)?;
+    let inspection = sandbox.inspect(&ModuleSource::new(bytes)).await.map_err(CliError::trouble)?;
+    let exit = if inspection.refused.is_some() { Exit::Usage } else { Exit::Good };
+    if args.json {
+        let text = serde_json::to_string_pretty(&inspection).map_err(CliError::trouble)?;
+        anstream::println!("{text}");
+        return Ok(exit);
+    }
+    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    anstream::println!("sha256   {}", inspection.digest);
+    anstream::println!("size     {} bytes, {} bytes of native code", inspection.size, inspection.native_bytes);
+    anstream::println!("imports  {}", list(&inspection.imports));
+    anstream::println!("exports  {}", list(&inspection.exports));
+    let cached = if inspection.cached { " (found in the cache)" } else { "" };
+    anstream::println!("compiled in {} ms{cached}", inspection.compile_millis);
+    if let Some(refusal) = inspection.refused {
+        anstream::println!("refused: {}", escape_control(&refusal.to_string()));
+    }
+    Ok(exit)
+}

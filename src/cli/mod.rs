@@ -1,0 +1,148 @@
+//! The command line: one file for each command, each thin.
+
+mod check;
+mod diff;
+mod log;
+mod plan;
+mod run;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::CommonArgs;
+use crate::telemetry;
+
+/// How a command ended; the exit codes of DESIGN.md section 7.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: good.
+    Good,
+    /// 1: the answer is no.
+    No,
+    /// 2: wrong use or configuration.
+    Usage,
+    /// 3: our own trouble.
+    Trouble,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Good => 0,
+            Exit::No => 1,
+            Exit::Usage => 2,
+            Exit::Trouble => 3,
+        })
+    }
+}
+
+/// An error with the exit code that it deserves.
+#[derive(Debug)]
+pub struct CliError {
+    exit: Exit,
+    error: anyhow::Error,
+}
+
+impl CliError {
+    /// Wrong use or configuration.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Usage, error: error.into() }
+    }
+
+    /// Our own trouble.
+    pub fn trouble(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Trouble, error: error.into() }
+    }
+}
+
+/// Verifies the work that agents hand in: diff, sandboxed checks and an LLM rubric, with a log of every step.
+#[derive(Debug, Parser)]
+#[command(name = "assay", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: CommonArgs,
+    /// What to trace to standard error, e.g. `info` or `assay=debug`
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "ASSAY_LOG")]
+    trace: String,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  assay run                                verify every fixture below tests/fixtures
+  assay run tests/fixtures/csv -v          one folder, with graders and log
+  assay check graders/checks/csv-shape.wat tests/fixtures/csv/good/job.json
+  assay diff --compare tokens expected.txt actual.txt
+  assay plan check                         lint every plan
+  assay log job_csv_1                      what was said of a job
+
+Exit status: 0 good, 1 the answer is no, 2 wrong use or configuration, 3 our own trouble.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Verify fixture jobs and compare with what they expect
+    Run(run::RunArgs),
+    /// Compare two files as the diff grader does
+    Diff(diff::DiffArgs),
+    /// Run one check on one job
+    Check(check::CheckArgs),
+    /// Lint plans, or show one resolved
+    Plan(plan::PlanArgs),
+    /// Print the verification log of a job
+    Log(log::LogArgs),
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors: clap prints them to standard output and says 0.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Good.into() };
+        }
+    };
+    telemetry::start(&cli.trace);
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(CliError { exit, error }) => {
+            if is_closed_pipe(&error) {
+                return Exit::Good.into();
+            }
+            anstream::eprintln!("assay: {error:#}");
+            exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    if let Command::Diff(args) = &cli.command {
+        // As diff(1): any trouble is 2.
+        let same = diff::run(args).map_err(CliError::usage)?;
+        return Ok(if same { Exit::Good } else { Exit::No });
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::trouble(anyhow::Error::from(error).context("no runtime")))?;
+    let common = cli.common;
+    runtime.block_on(async move {
+        match cli.command {
+            Command::Run(args) => run::run(args, &common).await,
+            Command::Check(args) => check::run(args, &common).await,
+            Command::Plan(args) => plan::run(&args, &common),
+            Command::Log(args) => log::run(args, &common).await,
+            Command::Diff(_) => Ok(Exit::Good),
+        }
+    })
+}
+
+/// `assay … | head` is no trouble.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| {
+        cause.kind() == std::io::ErrorKind::BrokenPipe
+    })
+}

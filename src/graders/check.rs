@@ -1,0 +1,307 @@
+//! The `check` grader: a script of a sender or operator, never trusted, run in the sandbox.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Context, Grader, Kind, Tools};
+use crate::digest::Digest;
+use crate::entry::{Audience, cut};
+use crate::plan::{FileHome, FileNeed, Issue, KindRules, PlannedGrader, Stage};
+use crate::sandbox::{self, Limits, ModuleSource, Ran, Sandbox, SandboxError};
+use crate::submission::{FileRole, Submission};
+use crate::verdict::{ErrorKind, Evidence, GradeError, Provenance, Score, Verdict};
+
+/// The kind `check`.
+pub(super) static KIND: Kind = Kind {
+    rules: KindRules {
+        name: "check",
+        stage: Stage::Deterministic,
+        check: check_settings,
+    },
+    build,
+};
+
+/// Bytes of attachments that a check is given, unless the plan says otherwise.
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Most that a plan may ask for.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Most fuel that a plan may ask for: above it, the wall-clock guard would strike before the fuel is used up, and a
+/// busy machine would see errors where an idle one sees verdicts.
+const MOST_FUEL: u64 = 4_000_000_000;
+
+/// Most memory that a plan may ask for, in MiB.
+const MOST_MEMORY_MIB: u64 = 512;
+
+/// What becomes of a submission on which the check used up its fuel or memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum OnExhausted {
+    /// A person looks at it: the check may be at fault.
+    #[default]
+    Park,
+    /// The limits are part of the task.
+    Fail,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    script: String,
+    #[serde(default)]
+    params: serde_json::Map<String, Value>,
+    /// Names of attachments whose bytes the check is given; `*` stands for any text.
+    #[serde(default)]
+    attachments: Vec<String>,
+    #[serde(default)]
+    max_bytes: Option<u64>,
+    #[serde(default)]
+    fuel: Option<u64>,
+    #[serde(default)]
+    memory_mib: Option<u64>,
+    #[serde(default)]
+    on_exhausted: OnExhausted,
+}
+
+fn settings(value: &Value) -> Result<Settings, Issue> {
+    let settings: Settings =
+        serde_path_to_error::deserialize(value.clone()).map_err(|error| Issue::from_serde(&error))?;
+    if !settings.script.ends_with(".wat") && !settings.script.ends_with(".wasm") {
+        return Err(Issue::new(
+            "script",
+            format!("`{}` is neither a .wat nor a .wasm file", settings.script),
+        ));
+    }
+    let bounded = [
+        ("max_bytes", settings.max_bytes, MOST_BYTES),
+        ("fuel", settings.fuel, MOST_FUEL),
+        ("memory_mib", settings.memory_mib, MOST_MEMORY_MIB),
+    ];
+    for (key, asked, most) in bounded {
+        if asked.is_some_and(|asked| asked == 0 || asked > most) {
+            return Err(Issue::new(key, format!("must be from 1 to {most}")));
+        }
+    }
+    Ok(settings)
+}
+
+fn check_settings(value: &Value) -> Result<Vec<FileNeed>, Issue> {
+    let script = settings(value)?.script;
+    Ok(vec![FileNeed {
+        key: "script",
+        name: script,
+        home: FileHome::Checks,
+    }])
+}
+
+fn build(planned: &PlannedGrader, tools: &Tools) -> Result<Arc<dyn Grader>, GradeError> {
+    let invalid =
+        |message: String| GradeError::new(ErrorKind::PlanInvalid, format!("`{}`: {message}", planned.name));
+    let settings = settings(&planned.settings).map_err(|issue| invalid(issue.message))?;
+    let file = planned
+        .files
+        .get("script")
+        .ok_or_else(|| invalid("its script was not loaded".to_owned()))?;
+    Ok(Arc::new(Check {
+        name: planned.name.clone(),
+        source: ModuleSource::new(Arc::clone(&file.bytes)),
+        script: file.digest,
+        settings,
+        sandbox: tools.sandbox.clone(),
+    }))
+}
+
+struct Check {
+    name: String,
+    source: ModuleSource,
+    script: Digest,
+    settings: Settings,
+    sandbox: Sandbox,
+}
+
+#[async_trait]
+impl Grader for Check {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn grade(&self, submission: &Submission, context: &Context) -> Result<Verdict, GradeError> {
+        let call = call(submission, &self.settings).await?;
+        let defaults = Limits::default();
+        let limits = Limits {
+            fuel: self.settings.fuel.unwrap_or(defaults.fuel),
+            memory_bytes: self
+                .settings
+                .memory_mib
+                .map_or(defaults.memory_bytes, |mib| mib << 20),
+            ..defaults
+        };
+        let ran = match self.sandbox.prepare(&self.source).await {
+            Ok(module) => self.sandbox.run(&module, &call, &limits).await,
+            Err(error) => Err(error),
+        };
+        match ran {
+            Ok(ran) => self.verdict(ran, context).await,
+            Err(error) => self.trouble(&error),
+        }
+    }
+}
+
+impl Check {
+    async fn verdict(&self, ran: Ran, context: &Context) -> Result<Verdict, GradeError> {
+        let used = format!(
+            "{}: fuel {}, peak memory {} bytes, {:.1} ms",
+            self.settings.script,
+            ran.fuel_used,
+            ran.peak_memory_bytes,
+            ran.time.as_secs_f64() * 1e3
+        );
+        context.log.info(Audience::Operator, used).await;
+        let answer = ran.answer.map_err(|text| {
+            let message = format!("{} says: {text}", self.settings.script);
+            GradeError::new(ErrorKind::ScriptFailed, message)
+        })?;
+        let score = Score::new(answer.score)
+            .map_err(|error| GradeError::new(ErrorKind::ScriptAnswerMalformed, error.to_string()))?;
+        let mut verdict = Verdict::new(answer.pass, score, answer.reason);
+        let note = |text: &String| Evidence {
+            label: "note".to_owned(),
+            text: text.clone(),
+            audience: Audience::Operator,
+        };
+        verdict.evidence.extend(answer.notes.iter().map(note));
+        verdict.provenance = Provenance {
+            artifact: Some(self.script),
+            engine: Some(ran.engine.to_owned()),
+            fuel: Some(ran.fuel_used),
+            peak_memory_bytes: Some(ran.peak_memory_bytes),
+            judge_mode: None,
+        };
+        Ok(verdict)
+    }
+
+    /// The rows of the blame table that speak of scripts.
+    fn trouble(&self, error: &SandboxError) -> Result<Verdict, GradeError> {
+        let kind = match error {
+            SandboxError::FuelExhausted { .. } => match self.settings.on_exhausted {
+                OnExhausted::Park => ErrorKind::FuelExhausted,
+                OnExhausted::Fail => return Ok(Verdict::fail("the check's limit of work was used up")),
+            },
+            SandboxError::MemoryRefused { .. } => match self.settings.on_exhausted {
+                OnExhausted::Park => ErrorKind::MemoryExhausted,
+                OnExhausted::Fail => return Ok(Verdict::fail("the check's limit of memory was used up")),
+            },
+            SandboxError::Trap(_) => ErrorKind::ScriptTrapped,
+            SandboxError::MalformedAnswer(_) => ErrorKind::ScriptAnswerMalformed,
+            SandboxError::Refused(_) => ErrorKind::ScriptRefused,
+            SandboxError::Limits(_) | SandboxError::CallTooLarge { .. } => ErrorKind::PlanInvalid,
+            SandboxError::WallGuard { .. } => ErrorKind::SandboxGuard,
+            SandboxError::ChildLost(_) | SandboxError::Spawn(_) => ErrorKind::SandboxDied,
+            SandboxError::UnsafeCache { .. } | SandboxError::Cache(_) | SandboxError::Host(_) => {
+                ErrorKind::HostExhausted
+            }
+        };
+        let message = format!("{}: {}", self.settings.script, cut(&error.to_string(), 4096));
+        Err(GradeError::new(kind, message))
+    }
+}
+
+/// What the check is shown: all of the text, and the bytes of the attachments that the plan names until `max_bytes` are
+/// spent. A file that does not fit is shown without its bytes.
+async fn call(submission: &Submission, settings: &Settings) -> Result<sandbox::Call, GradeError> {
+    let mut left = settings.max_bytes.unwrap_or(MAX_BYTES);
+    let mut files = Vec::with_capacity(submission.files.len());
+    let outputs = submission.output_files();
+    let inputs = submission
+        .files
+        .iter()
+        .filter(|file| file.role == FileRole::Input);
+    for file in outputs.chain(inputs) {
+        let named = settings
+            .attachments
+            .iter()
+            .any(|pattern| matches(pattern, &file.name));
+        let content = if named && file.size <= left {
+            left -= file.size;
+            let bytes = tokio::fs::read(&file.path).await.map_err(|error| {
+                let message = format!("the evidence `{}` cannot be read: {error}", file.name);
+                GradeError::new(ErrorKind::HostExhausted, message)
+            })?;
+            Some(bytes)
+        } else {
+            None
+        };
+        files.push(sandbox::File {
+            name: file.name.clone(),
+            content_type: file.content_type.clone(),
+            size: file.size,
+            sha256: file.sha256.to_string(),
+            role: match file.role {
+                FileRole::Output => sandbox::Role::Output,
+                FileRole::Input => sandbox::Role::Input,
+            },
+            content,
+        });
+    }
+    let task = &submission.task;
+    Ok(sandbox::Call {
+        job_id: submission.job_id.to_string(),
+        attempt: submission.attempt,
+        title: task.title.clone(),
+        prompt: task.prompt.clone(),
+        description: task.description.clone(),
+        requirements: task.requirements.clone(),
+        output_text: submission.output_text.clone(),
+        files,
+        params: Value::Object(settings.params.clone()).to_string(),
+    })
+}
+
+/// Whether the name is the pattern, where one `*` stands for any text.
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((start, end)) => {
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }
+        None => pattern == name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        assert!(matches("*.csv", "a.csv") && matches("*", "x") && matches("a.csv", "a.csv"));
+        assert!(!matches("*.csv", "a.txt") && !matches("a*a", "a") && !matches("b.csv", "a.csv"));
+    }
+
+    fn issue(settings: Value) -> String {
+        let issue = check_settings(&settings).unwrap_err();
+        format!("{}: {}", issue.key, issue.message)
+    }
+
+    #[test]
+    fn wrong_settings_are_named_by_their_key() {
+        use serde_json::json;
+        assert_eq!(issue(json!({})), ": missing field `script`");
+        assert_eq!(
+            issue(json!({"script": "x.exe"})),
+            "script: `x.exe` is neither a .wat nor a .wasm file"
+        );
+        assert_eq!(
+            issue(json!({"script": "a.wat", "fuel": 5_000_000_000_u64})),
+            "fuel: must be from 1 to 4000000000"
+        );
+        assert_eq!(
+            issue(json!({"script": "a.wat", "memory_mib": 0})),
+            "memory_mib: must be from 1 to 512"
+        );
+        assert!(issue(json!({"script": "a.wat", "fule": 1})).contains("unknown field `fule`"));
+    }
+}

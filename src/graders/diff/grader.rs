@@ -1,0 +1,197 @@
+//! The `diff` grader: settings from a plan, a comparison off the runtime's threads, a verdict.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Comparator, CompareError, CompareOptions, Comparison, compare};
+use crate::entry::Audience;
+use crate::graders::{Context, Grader, Kind, Tools};
+use crate::plan::{FileHome, FileNeed, Issue, KindRules, PlannedGrader, Stage};
+use crate::submission::{FileRole, Submission};
+use crate::verdict::{ErrorKind, Evidence, GradeError, Score, Verdict};
+
+/// The kind `diff`.
+pub static KIND: Kind = Kind {
+    rules: KindRules {
+        name: "diff",
+        stage: Stage::Deterministic,
+        check: check_settings,
+    },
+    build,
+};
+
+/// Where the expected text comes from: exactly one of the three.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    text: Option<String>,
+    file: Option<String>,
+    attachment: Option<String>,
+}
+
+/// What is compared with it; the output text where nothing is named.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Actual {
+    attachment: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Operands {
+    compare: Comparator,
+    expected: Expected,
+    #[serde(default)]
+    actual: Option<Actual>,
+}
+
+struct Settings {
+    operands: Operands,
+    options: CompareOptions,
+}
+
+fn settings(value: &Value) -> Result<Settings, Issue> {
+    let mut options = value.as_object().cloned().unwrap_or_default();
+    let operands: Map<String, Value> = ["compare", "expected", "actual"]
+        .iter()
+        .filter_map(|key| options.remove_entry(*key))
+        .collect();
+    let operands: Operands = serde_path_to_error::deserialize(Value::Object(operands))
+        .map_err(|error| Issue::from_serde(&error))?;
+    let options: CompareOptions = serde_path_to_error::deserialize(Value::Object(options))
+        .map_err(|error| Issue::from_serde(&error))?;
+    options
+        .validate(operands.compare)
+        .map_err(|error| Issue::new(error.key().unwrap_or(""), error.to_string()))?;
+    let expected = &operands.expected;
+    let named = [&expected.text, &expected.file, &expected.attachment]
+        .iter()
+        .filter(|one| one.is_some())
+        .count();
+    if named != 1 {
+        return Err(Issue::new(
+            "expected",
+            "needs exactly one of `text`, `file` and `attachment`",
+        ));
+    }
+    Ok(Settings { operands, options })
+}
+
+fn check_settings(value: &Value) -> Result<Vec<FileNeed>, Issue> {
+    let settings = settings(value)?;
+    let file = settings.operands.expected.file;
+    Ok(file
+        .into_iter()
+        .map(|name| FileNeed {
+            key: "expected",
+            name,
+            home: FileHome::Plan,
+        })
+        .collect())
+}
+
+fn build(planned: &PlannedGrader, _tools: &Tools) -> Result<Arc<dyn Grader>, GradeError> {
+    let Settings { operands, options } = settings(&planned.settings)
+        .map_err(|issue| GradeError::new(ErrorKind::PlanInvalid, issue.within(&planned.name).message))?;
+    let expected = match (operands.expected.text, operands.expected.attachment) {
+        (Some(text), _) => Side::Text(text.into_bytes().into()),
+        (None, Some(name)) => Side::Attachment(name),
+        (None, None) => {
+            let file = planned.files.get("expected").ok_or_else(|| {
+                GradeError::new(
+                    ErrorKind::PlanInvalid,
+                    format!("`{}`: its expected file was not loaded", planned.name),
+                )
+            })?;
+            Side::Text(Arc::clone(&file.bytes))
+        }
+    };
+    let actual = operands.actual.map(|actual| actual.attachment);
+    Ok(Arc::new(Diff {
+        name: planned.name.clone(),
+        comparator: operands.compare,
+        options,
+        expected,
+        actual,
+    }))
+}
+
+enum Side {
+    Text(Arc<[u8]>),
+    Attachment(String),
+}
+
+struct Diff {
+    name: String,
+    comparator: Comparator,
+    options: CompareOptions,
+    expected: Side,
+    actual: Option<String>,
+}
+
+#[async_trait]
+impl Grader for Diff {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn grade(&self, submission: &Submission, _context: &Context) -> Result<Verdict, GradeError> {
+        let expected = match &self.expected {
+            Side::Text(bytes) => Arc::clone(bytes),
+            Side::Attachment(name) => match read(submission, FileRole::Input, name)? {
+                Some(bytes) => bytes.into(),
+                None => {
+                    let message = format!("the job has no input attachment `{name}` to compare with");
+                    return Err(GradeError::new(ErrorKind::ExpectedUnusable, message));
+                }
+            },
+        };
+        let actual = match &self.actual {
+            None => submission.output_text.clone().into_bytes(),
+            Some(name) => match read(submission, FileRole::Output, name)? {
+                Some(bytes) => bytes,
+                None => return Ok(Verdict::fail(format!("the file `{name}` was not handed in"))),
+            },
+        };
+        let (comparator, options) = (self.comparator, self.options.clone());
+        // Comparing is work for a processor: it must not hold up the heartbeats of the runtime's threads.
+        let compared = tokio::task::spawn_blocking(move || compare(&expected, &actual, comparator, &options))
+            .await
+            .map_err(|error| GradeError::new(ErrorKind::GraderPanicked, error.to_string()))?;
+        compared.map(verdict).map_err(|error| match error {
+            CompareError::Option(error) => GradeError::new(ErrorKind::PlanInvalid, error.to_string()),
+            CompareError::ExpectedUnusable { .. } => {
+                GradeError::new(ErrorKind::ExpectedUnusable, error.to_string())
+            }
+        })
+    }
+}
+
+fn read(submission: &Submission, role: FileRole, name: &str) -> Result<Option<Vec<u8>>, GradeError> {
+    let Some(file) = submission.file(role, name) else {
+        return Ok(None);
+    };
+    std::fs::read(&file.path).map(Some).map_err(|error| {
+        GradeError::new(
+            ErrorKind::HostExhausted,
+            format!("the evidence `{name}` cannot be read: {error}"),
+        )
+    })
+}
+
+fn verdict(comparison: Comparison) -> Verdict {
+    let score = Score::new(comparison.score).unwrap_or(Score::ZERO);
+    let mut verdict = Verdict::new(comparison.same, score, comparison.summary);
+    if let Some(difference) = comparison.difference {
+        let evidence = Evidence {
+            label: "difference (- expected, + handed in)".to_owned(),
+            text: difference.to_string(),
+            audience: Audience::Operator,
+        };
+        verdict.evidence.push(evidence);
+    }
+    verdict
+}

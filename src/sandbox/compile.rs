@@ -1,0 +1,194 @@
+//! Compiles one module in a child process of its own: compilers can be made to take long or to fall over,
+//! and that must not happen to the worker.
+
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::Command;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wasmtime::component::types::{Component as ComponentTypes, ComponentItem};
+
+use super::confine::{Allowance, confine};
+use super::contract::{GradeParams, GradeResults, cut};
+use super::engine::engine;
+use super::modules::{MODULE_BYTES, ModuleSource};
+use super::protocol::{HEADER, MESSAGE_BYTES, body_length, decode, encode};
+use super::{Refusal, SandboxError};
+
+/// First argument of a process that is such a child.
+pub(super) const SUBCOMMAND: &str = "sandbox-compile";
+
+/// Private writable memory of the compiler in bytes. An interpreter of 20 MB needs well below half.
+const MEMORY: u64 = 2 << 30;
+/// Processor time of the compiler. An interpreter of 20 MB needs 10 s.
+const CPU: Duration = Duration::from_secs(60);
+/// Wall clock guard of the compiler, far above its processor time.
+const WALL: Duration = Duration::from_secs(300);
+/// Most native code that is accepted, in bytes.
+const NATIVE_BYTES: usize = 256 << 20;
+/// Stack of the compiler: it recurses over what a stranger has nested.
+const STACK: usize = 32 << 20;
+
+/// What the compiler says of a module.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Compilation {
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
+    pub(super) time: Duration,
+    pub(super) refusal: Option<Refusal>,
+    /// Native code, also of a module that is refused for its types.
+    pub(super) native: ByteBuf,
+}
+
+/// Runs the compiling child.
+pub(super) fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The parent reads this; if it is gone, nobody has to.
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> io::Result<()> {
+    confine(Allowance {
+        memory: MEMORY,
+        cpu: Some(CPU),
+        read: None,
+    })?;
+    let mut source = Vec::new();
+    io::stdin()
+        .lock()
+        .take(MODULE_BYTES as u64 + 1)
+        .read_to_end(&mut source)?;
+    let compilation = std::thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(move || compile_here(&source))?
+        .join()
+        .map_err(|_panic| io::Error::other("the compiler panicked"))??;
+    let frame = encode(&compilation, NATIVE_BYTES).map_err(io::Error::other)?;
+    io::stdout().lock().write_all(&frame)
+}
+
+fn compile_here(source: &[u8]) -> io::Result<Compilation> {
+    let engine = engine().map_err(|error| io::Error::other(format!("{error:#}")))?;
+    let began = Instant::now();
+    let mut compilation = match compile_with(&engine, source) {
+        Ok(compilation) => compilation,
+        Err(refusal) => Compilation {
+            refusal: Some(refusal),
+            ..Compilation::default()
+        },
+    };
+    compilation.time = began.elapsed();
+    Ok(compilation)
+}
+
+fn compile_with(engine: &Engine, source: &[u8]) -> Result<Compilation, Refusal> {
+    let text_error = |error: wat::Error| Refusal::NotWasm(cut(error.to_string(), MESSAGE_BYTES));
+    let binary = wat::parse_bytes(source).map_err(text_error)?;
+    // Bytes 4 to 8 are version and layer: core modules are layer 0, components layer 1.
+    if binary.get(6..8) == Some(&[0, 0]) {
+        return Err(Refusal::CoreModule);
+    }
+    let invalid = |error: wasmtime::Error| Refusal::Invalid(cut(format!("{error:#}"), MESSAGE_BYTES));
+    let component = Component::from_binary(engine, &binary).map_err(invalid)?;
+    let types = component.component_type();
+    Ok(Compilation {
+        imports: types.imports(engine).map(|(name, _)| name.to_owned()).collect(),
+        exports: types.exports(engine).map(|(name, _)| name.to_owned()).collect(),
+        time: Duration::ZERO,
+        refusal: refusal_of(engine, &types),
+        native: ByteBuf::from(component.serialize().map_err(invalid)?),
+    })
+}
+
+/// Why a component with these types is no check, if so.
+fn refusal_of(engine: &Engine, types: &ComponentTypes) -> Option<Refusal> {
+    let imports: Vec<String> = types.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    if !imports.is_empty() {
+        return Some(Refusal::Imports(imports));
+    }
+    match types.get_export(engine, "grade").map(|export| export.ty) {
+        Some(ComponentItem::ComponentFunc(grade)) => grade
+            .typecheck::<GradeParams<'_>, GradeResults>(&types.instance_type())
+            .err()
+            .map(|error| Refusal::WrongType(cut(format!("{error:#}"), MESSAGE_BYTES))),
+        _ => Some(Refusal::NoGrade),
+    }
+}
+
+/// Compiles a module in a child.
+pub(super) async fn compile(program: &Path, source: &ModuleSource) -> Result<Compilation, SandboxError> {
+    if let Err(refusal) = source.check_size() {
+        return Ok(Compilation {
+            refusal: Some(refusal),
+            ..Compilation::default()
+        });
+    }
+    let mut child = Command::new(program)
+        .arg(SUBCOMMAND)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(SandboxError::Spawn)?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+        return Err(SandboxError::ChildLost("the compiler has no pipes".into()));
+    };
+    let exchange = async {
+        // A compiler that dies early closes the pipe; how it died says more than the failed write.
+        let _ = stdin.write_all(source.bytes()).await;
+        drop(stdin);
+        let mut frame = Vec::new();
+        stdout
+            .take((HEADER + NATIVE_BYTES) as u64)
+            .read_to_end(&mut frame)
+            .await?;
+        Ok::<_, io::Error>((frame, child.wait().await?))
+    };
+    let (frame, status) = tokio::time::timeout(WALL, exchange)
+        .await
+        .map_err(|_elapsed| SandboxError::ChildLost(format!("the compiler took over {WALL:?}")))?
+        .map_err(|error| SandboxError::ChildLost(format!("the compiler: {error}")))?;
+    if status.success() {
+        return read(&frame);
+    }
+    match status.signal() {
+        Some(libc::SIGXCPU) => Ok(too_costly(format!("over {CPU:?} of processor time"))),
+        Some(signal @ (libc::SIGABRT | libc::SIGSEGV)) => Ok(too_costly(format!(
+            "the compiler ended with signal {signal}, out of its {} MiB of memory or its stack",
+            MEMORY >> 20
+        ))),
+        _ => Err(SandboxError::ChildLost(format!(
+            "the compiler ended with {status}"
+        ))),
+    }
+}
+
+fn too_costly(reason: String) -> Compilation {
+    Compilation {
+        refusal: Some(Refusal::TooCostly(reason)),
+        ..Compilation::default()
+    }
+}
+
+fn read(frame: &[u8]) -> Result<Compilation, SandboxError> {
+    let nonsense = || SandboxError::ChildLost("the compiler wrote no frame".into());
+    let (header, body) = frame.split_first_chunk().ok_or_else(nonsense)?;
+    let length = body_length(*header, NATIVE_BYTES).map_err(|_too_large| nonsense())?;
+    let body = body.get(..length).ok_or_else(nonsense)?;
+    decode(body).map_err(|_malformed| nonsense())
+}

@@ -1,0 +1,18 @@
+;; Passes when there is an output text, and gives it back as the reason: fields 52 and 56 of the call.
+(module
+  (memory (export "memory") 1)
+  (global $next (mut i32) (i32.const 4096))
+  (func (export "cabi_realloc") (param $old i32) (param $old-len i32) (param $align i32) (param $len i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+    (global.set $next (i32.add (local.get $at) (local.get $len)))
+    (block $fits
+      (br_if $fits (i32.le_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
+      (drop (memory.grow (i32.add (i32.div_u (local.get $len) (i32.const 65536)) (i32.const 1)))))
+    (local.get $at))
+  (func (export "grade") (param $call i32) (result i32)
+    (i32.store8 (i32.const 8) (i32.gt_u (i32.load (i32.add (local.get $call) (i32.const 56))) (i32.const 0)))
+    (f64.store (i32.const 16) (f64.const 0.5))
+    (i32.store (i32.const 24) (i32.load (i32.add (local.get $call) (i32.const 52))))
+    (i32.store (i32.const 28) (i32.load (i32.add (local.get $call) (i32.const 56))))
+    (i32.const 0)))

@@ -1,0 +1,19 @@
+;; Passes every submission. An answer lies at 0: tag, and at 8 pass, 16 score, 24 reason, 32 notes.
+(module
+  (memory (export "memory") 1)
+  (global $next (mut i32) (i32.const 4096))
+  (func (export "cabi_realloc") (param $old i32) (param $old-len i32) (param $align i32) (param $len i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+    (global.set $next (i32.add (local.get $at) (local.get $len)))
+    (block $fits
+      (br_if $fits (i32.le_u (global.get $next) (i32.mul (memory.size) (i32.const 65536))))
+      (drop (memory.grow (i32.add (i32.div_u (local.get $len) (i32.const 65536)) (i32.const 1)))))
+    (local.get $at))
+  (data (i32.const 1024) "looks good")
+  (func (export "grade") (param i32) (result i32)
+    (i32.store8 (i32.const 8) (i32.const 1))
+    (f64.store (i32.const 16) (f64.const 1))
+    (i32.store (i32.const 24) (i32.const 1024))
+    (i32.store (i32.const 28) (i32.const 10))
+    (i32.const 0)))
