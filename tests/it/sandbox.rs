@@ -613,6 +613,52 @@ async fn a_thousand_runs_on_a_busy_machine_use_one_amount_of_fuel() {
 }
 
 #[tokio::test]
+async fn the_largest_memory_that_may_be_asked_for_can_be_had() {
+    let limits = Limits {
+        memory_bytes: Limits::MOST.memory_bytes,
+        ..Limits::default()
+    };
+    let error = Bench::new(1).run_with("memory_bomb", &limits).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            SandboxError::MemoryRefused {
+                asked: 536_870_913..,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_program_that_speaks_nonsense_is_lost_and_costs_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases = [
+        // "sand", which `echo` says first, read as a length.
+        (
+            "/bin/echo",
+            "a frame of 1684955507 bytes, at most 65536 are allowed",
+        ),
+        (
+            "/bin/cat",
+            "it closed its pipe (exit status: 1) /bin/cat: sandbox-child: No such file",
+        ),
+        ("/bin/true", "it closed its pipe (exit status: 0)"),
+    ];
+    for (program, text) in cases {
+        let cache_dir = folder.path().join("cache");
+        let config = SandboxConfig {
+            program: program.into(),
+            ..SandboxConfig::new(cache_dir)
+        };
+        let error = Sandbox::new(config).unwrap().confinement().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Transient);
+        assert!(error.to_string().contains(text), "{program}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_limits_and_oversized_calls_are_refused_before_anything_runs() {
     let bench = Bench::new(1);
     let module = bench.sandbox.prepare(&component("passes")).await.unwrap();
