@@ -104,7 +104,7 @@ fn compile_with(engine: &Engine, source: &[u8]) -> Result<Compilation, Refusal> 
     let component = Component::from_binary(engine, &binary).map_err(invalid)?;
     let types = component.component_type();
     Ok(Compilation {
-        imports: types.imports(engine).map(|(name, _)| name.to_owned()).collect(),
+        imports: imports(engine, &types),
         exports: types.exports(engine).map(|(name, _)| name.to_owned()).collect(),
         time: Duration::ZERO,
         refusal: refusal_of(engine, &types),
@@ -112,9 +112,29 @@ fn compile_with(engine: &Engine, source: &[u8]) -> Result<Compilation, Refusal> 
     })
 }
 
+/// Names of what a component imports. Compilers write the types that a world uses as imports as well;
+/// nothing comes in through a type, so those do not count.
+fn imports(engine: &Engine, types: &ComponentTypes) -> Vec<String> {
+    let only_types = |item: &ComponentItem| match item {
+        ComponentItem::Type(_) => true,
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(engine)
+            .all(|(_, export)| matches!(export.ty, ComponentItem::Type(_))),
+        ComponentItem::ComponentFunc(_)
+        | ComponentItem::CoreFunc(_)
+        | ComponentItem::Module(_)
+        | ComponentItem::Component(_)
+        | ComponentItem::Resource(_) => false,
+    };
+    let imports = types
+        .imports(engine)
+        .filter(|(_, import)| !only_types(&import.ty));
+    imports.map(|(name, _)| name.to_owned()).collect()
+}
+
 /// Why a component with these types is no check, if so.
 fn refusal_of(engine: &Engine, types: &ComponentTypes) -> Option<Refusal> {
-    let imports: Vec<String> = types.imports(engine).map(|(name, _)| name.to_owned()).collect();
+    let imports = imports(engine, types);
     if !imports.is_empty() {
         return Some(Refusal::Imports(imports));
     }

@@ -1,32 +1,37 @@
-;; A whole component in text form, as an author would hand it over: passes when the output contains "done".
+;; A whole component in text form, its types imported as compilers write them: passes when the output
+;; contains "done".
 (component
-  (type $role' (enum "output" "input"))
-  (export $role "role" (type $role'))
-  (type $file' (record
-    (field "name" string)
-    (field "content-type" (option string))
-    (field "size" u64)
-    (field "sha256" string)
-    (field "role" $role)
-    (field "content" (option (list u8)))))
-  (export $file "file" (type $file'))
-  (type $submission' (record
-    (field "job-id" string)
-    (field "attempt" u32)
-    (field "title" string)
-    (field "prompt" string)
-    (field "description" (option string))
-    (field "requirements" (option string))
-    (field "output-text" string)
-    (field "files" (list $file))
-    (field "params" string)))
-  (export $submission "submission" (type $submission'))
-  (type $verdict' (record
-    (field "pass" bool)
-    (field "score" float64)
-    (field "reason" string)
-    (field "notes" (list string))))
-  (export $verdict "verdict" (type $verdict'))
+  (type $types' (instance
+    (type $role' (enum "output" "input"))
+    (export "role" (type $role (eq $role')))
+    (type $file' (record
+      (field "name" string)
+      (field "content-type" (option string))
+      (field "size" u64)
+      (field "sha256" string)
+      (field "role" $role)
+      (field "content" (option (list u8)))))
+    (export "file" (type $file (eq $file')))
+    (type $submission' (record
+      (field "job-id" string)
+      (field "attempt" u32)
+      (field "title" string)
+      (field "prompt" string)
+      (field "description" (option string))
+      (field "requirements" (option string))
+      (field "output-text" string)
+      (field "files" (list $file))
+      (field "params" string)))
+    (export "submission" (type $submission (eq $submission')))
+    (type $verdict' (record
+      (field "pass" bool)
+      (field "score" float64)
+      (field "reason" string)
+      (field "notes" (list string))))
+    (export "verdict" (type $verdict (eq $verdict')))))
+  (import "assay:check/types@1.0.0" (instance $types (type $types')))
+  (alias export $types "submission" (type $submission))
+  (alias export $types "verdict" (type $verdict))
 
   (core module $check
     (memory (export "memory") 1)
