@@ -46,3 +46,6 @@ pub use comparator::{Comparator, UnknownComparator};
 pub use comparison::{CompareError, Comparison, compare};
 pub use difference::Difference;
 pub use options::{CompareOptions, OptionError};
+
+#[cfg(test)]
+mod tests;
