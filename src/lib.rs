@@ -3,9 +3,9 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod desk;
 pub mod digest;
 pub mod entry;
-pub mod desk;
 pub mod evidence;
 pub mod graders;
 pub mod job;

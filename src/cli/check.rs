@@ -12,8 +12,8 @@ use crate::config::CommonArgs;
 use crate::desk::read_job;
 use crate::entry::escape_control;
 use crate::evidence::{self, Sources};
-use crate::graders::{Context, Tools, build};
 use crate::graders::rubric::Judge;
+use crate::graders::{Context, Tools, build};
 use crate::log::Log;
 use crate::sandbox::{ModuleSource, Sandbox};
 use crate::shutdown;
@@ -68,17 +68,36 @@ pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, Cl
     // The same way as in a run: a plan with this one grader.
     let mut folders = setup::folders(&config);
     folders.checks = args.file.parent().unwrap_or(Path::new("")).to_owned();
-    let plan = folders.load_inline(plan(&args)?).map_err(|error| CliError::usage(anyhow!("{error}")))?;
+    let plan = folders
+        .load_inline(plan(&args)?)
+        .map_err(|error| CliError::usage(anyhow!("{error}")))?;
     let clock = Clock::system();
     let submission = Submission::of(&job);
     let (log, mut reader) = Log::new(clock.clone(), submission.secrets.clone());
-    let fixture = job_path.parent().map(|folder| if folder.as_os_str().is_empty() { Path::new(".") } else { folder });
-    let sources = Sources { fixture: fixture.map(Path::to_owned), ..Sources::default() };
-    let submission = evidence::collect(submission, sources).await.map_err(CliError::trouble)?;
+    let fixture = job_path.parent().map(|folder| {
+        if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        }
+    });
+    let sources = Sources {
+        fixture: fixture.map(Path::to_owned),
+        ..Sources::default()
+    };
+    let submission = evidence::collect(submission, sources)
+        .await
+        .map_err(CliError::trouble)?;
     if let Some(fault) = submission.faults.first() {
-        return Err(CliError::usage(anyhow!("the hand-in fails before any check is asked: {fault}")));
+        return Err(CliError::usage(anyhow!(
+            "the hand-in fails before any check is asked: {fault}"
+        )));
     }
-    let tools = Tools { sandbox, judge: Judge::none(), reveal: true };
+    let tools = Tools {
+        sandbox,
+        judge: Judge::none(),
+        reveal: true,
+    };
     let context = Context {
         log: log.clone(),
         clock,
@@ -100,8 +119,9 @@ pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, Cl
 fn plan(args: &CheckArgs) -> Result<Value, CliError> {
     let mut params = Map::new();
     for param in &args.param {
-        let (key, text) =
-            param.split_once('=').ok_or_else(|| CliError::usage(anyhow!("--param {param}: expected KEY=VALUE")))?;
+        let (key, text) = param
+            .split_once('=')
+            .ok_or_else(|| CliError::usage(anyhow!("--param {param}: expected KEY=VALUE")))?;
         let value = serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
         params.insert(key.to_owned(), value);
     }
@@ -147,7 +167,11 @@ fn print(
     match result {
         Ok(verdict) => {
             let word = if verdict.passed { "pass" } else { "fail" };
-            anstream::println!("{word}  score {}  {}", verdict.score, escape_control(&verdict.reason));
+            anstream::println!(
+                "{word}  score {}  {}",
+                verdict.score,
+                escape_control(&verdict.reason)
+            );
             for evidence in &verdict.evidence {
                 anstream::println!("  {}: {}", evidence.label, escape_control(&evidence.text));
             }
@@ -173,19 +197,40 @@ async fn inspect(args: &CheckArgs, sandbox: &Sandbox) -> Result<Exit, CliError> 
     let bytes = std::fs::read(&args.file)
         .with_context(|| format!("the check {} cannot be read", args.file.display()))
         .map_err(CliError::usage)?;
-    let inspection = sandbox.inspect(&ModuleSource::new(bytes)).await.map_err(CliError::trouble)?;
-    let exit = if inspection.refused.is_some() { Exit::Usage } else { Exit::Good };
+    let inspection = sandbox
+        .inspect(&ModuleSource::new(bytes))
+        .await
+        .map_err(CliError::trouble)?;
+    let exit = if inspection.refused.is_some() {
+        Exit::Usage
+    } else {
+        Exit::Good
+    };
     if args.json {
         let text = serde_json::to_string_pretty(&inspection).map_err(CliError::trouble)?;
         anstream::println!("{text}");
         return Ok(exit);
     }
-    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let list = |names: &[String]| {
+        if names.is_empty() {
+            "nothing".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
     anstream::println!("sha256   {}", inspection.digest);
-    anstream::println!("size     {} bytes, {} bytes of native code", inspection.size, inspection.native_bytes);
+    anstream::println!(
+        "size     {} bytes, {} bytes of native code",
+        inspection.size,
+        inspection.native_bytes
+    );
     anstream::println!("imports  {}", list(&inspection.imports));
     anstream::println!("exports  {}", list(&inspection.exports));
-    let cached = if inspection.cached { " (found in the cache)" } else { "" };
+    let cached = if inspection.cached {
+        " (found in the cache)"
+    } else {
+        ""
+    };
     anstream::println!("compiled in {} ms{cached}", inspection.compile_millis);
     if let Some(refusal) = inspection.refused {
         anstream::println!("refused: {}", escape_control(&refusal.to_string()));

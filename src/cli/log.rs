@@ -44,7 +44,9 @@ pub(super) async fn run(args: LogArgs, common: &CommonArgs) -> Result<Exit, CliE
     let config = setup::config(common)?;
     let place = config.journal.display().to_string();
     if !config.journal.exists() {
-        return Err(CliError::usage(anyhow!("there is no journal {place} yet: `assay run` writes one")));
+        return Err(CliError::usage(anyhow!(
+            "there is no journal {place} yet: `assay run` writes one"
+        )));
     }
     let journal = setup::journal(&config).await?;
     let job_id = JobId::new(args.job);
@@ -61,7 +63,10 @@ pub(super) async fn run(args: LogArgs, common: &CommonArgs) -> Result<Exit, CliE
     let mut exit = Exit::Good;
     let mut out = anstream::stdout();
     for verification in &verifications[skip..] {
-        let entries = journal.entries(verification.id).await.map_err(CliError::trouble)?;
+        let entries = journal
+            .entries(verification.id)
+            .await
+            .map_err(CliError::trouble)?;
         let chain = verify_chain(&job_id, verification.id, &entries, verification.head);
         if chain.is_err() {
             exit = Exit::No;
@@ -92,7 +97,10 @@ pub(super) async fn run(args: LogArgs, common: &CommonArgs) -> Result<Exit, CliE
                 verification.attempt,
                 verification.plan_name,
                 verification.started_at,
-                verification.outcome.as_deref().unwrap_or("under way, or its process died"),
+                verification
+                    .outcome
+                    .as_deref()
+                    .unwrap_or("under way, or its process died"),
             )
             .and_then(|()| print_log(&mut out, &shown))
         };

@@ -48,12 +48,18 @@ pub struct CliError {
 impl CliError {
     /// Wrong use or configuration.
     pub fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Usage, error: error.into() }
+        Self {
+            exit: Exit::Usage,
+            error: error.into(),
+        }
     }
 
     /// Our own trouble.
     pub fn trouble(error: impl Into<anyhow::Error>) -> Self {
-        Self { exit: Exit::Trouble, error: error.into() }
+        Self {
+            exit: Exit::Trouble,
+            error: error.into(),
+        }
     }
 }
 
@@ -66,7 +72,13 @@ struct Cli {
     #[command(flatten)]
     common: CommonArgs,
     /// What to trace to standard error, e.g. `info` or `assay=debug`
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "ASSAY_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "warn",
+        env = "ASSAY_LOG"
+    )]
     trace: String,
 }
 
@@ -102,7 +114,11 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version are no errors: clap prints them to standard output and says 0.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Good.into() };
+            return if error.use_stderr() {
+                Exit::Usage.into()
+            } else {
+                Exit::Good.into()
+            };
         }
     };
     telemetry::start(&cli.trace);
@@ -142,7 +158,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
 
 /// `assay … | head` is no trouble.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| {
-        cause.kind() == std::io::ErrorKind::BrokenPipe
-    })
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -53,18 +53,33 @@ pub(super) fn run(args: &PlanArgs, common: &CommonArgs) -> Result<Exit, CliError
 }
 
 fn check(plans: &[String], folders: &PlanFolders) -> Result<Exit, CliError> {
-    let names = if plans.is_empty() { folders.names() } else { plans.to_vec() };
+    let names = if plans.is_empty() {
+        folders.names()
+    } else {
+        plans.to_vec()
+    };
     if names.is_empty() {
-        return Err(CliError::usage(anyhow!("there is no plan in {}", folders.plans.display())));
+        return Err(CliError::usage(anyhow!(
+            "there is no plan in {}",
+            folders.plans.display()
+        )));
     }
     let mut wrong = Vec::new();
     for name in names {
         match folders.load(&name, None) {
-            Ok(plan) => anstream::println!("ok  {name}  {} graders  {}", plan.graders.len(), plan.digest.short()),
+            Ok(plan) => anstream::println!(
+                "ok  {name}  {} graders  {}",
+                plan.graders.len(),
+                plan.digest.short()
+            ),
             Err(error) => wrong.push(error.to_string()),
         }
     }
-    if wrong.is_empty() { Ok(Exit::Good) } else { Err(CliError::usage(anyhow!("{}", wrong.join("\nassay: ")))) }
+    if wrong.is_empty() {
+        Ok(Exit::Good)
+    } else {
+        Err(CliError::usage(anyhow!("{}", wrong.join("\nassay: "))))
+    }
 }
 
 fn show(plan: &Plan, as_json: bool) -> Result<Exit, CliError> {
@@ -102,13 +117,21 @@ fn show(plan: &Plan, as_json: bool) -> Result<Exit, CliError> {
     }
     for grader in &plan.graders {
         let gate = if grader.gate { ", a gate" } else { "" };
-        anstream::println!("  {} ({}, weight {}{gate})", grader.name, grader.kind, grader.weight);
+        anstream::println!(
+            "  {} ({}, weight {}{gate})",
+            grader.name,
+            grader.kind,
+            grader.weight
+        );
         for (key, file) in &grader.files {
             let path: &PathBuf = &file.path;
             anstream::println!("    {key}: {} ({})", path.display(), file.digest.short());
         }
         if let Some(settings) = grader.settings.as_object() {
-            for (key, value) in settings.iter().filter(|(key, _)| !grader.files.contains_key(key.as_str())) {
+            for (key, value) in settings
+                .iter()
+                .filter(|(key, _)| !grader.files.contains_key(key.as_str()))
+            {
                 anstream::println!("    {key} = {value}");
             }
         }

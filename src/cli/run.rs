@@ -80,12 +80,19 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
         cancel: shutdown::token().map_err(CliError::trouble)?,
     };
     let side_by_side = args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1);
-    let mut lines =
-        Lines::new(anstream::stdout(), fixtures.iter().map(|fixture| fixture.name.as_str()), args.verbose);
+    let mut lines = Lines::new(
+        anstream::stdout(),
+        fixtures.iter().map(|fixture| fixture.name.as_str()),
+        args.verbose,
+    );
     let mut ended = Vec::with_capacity(fixtures.len());
-    let mut running = stream::iter(&fixtures).map(|fixture| desk.run(fixture)).buffer_unordered(side_by_side);
+    let mut running = stream::iter(&fixtures)
+        .map(|fixture| desk.run(fixture))
+        .buffer_unordered(side_by_side);
     while let Some(report) = running.next().await {
-        let report = report.context("the run cannot be kept").map_err(CliError::trouble)?;
+        let report = report
+            .context("the run cannot be kept")
+            .map_err(CliError::trouble)?;
         if !args.json {
             lines.fixture(&report).map_err(CliError::trouble)?;
         }
@@ -101,7 +108,9 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
     if args.json {
         anstream::println!("{text}");
     } else {
-        lines.summary(&report, started.elapsed().as_secs_f64()).map_err(CliError::trouble)?;
+        lines
+            .summary(&report, started.elapsed().as_secs_f64())
+            .map_err(CliError::trouble)?;
     }
     Ok(match report.summary.unexpected {
         0 => Exit::Good,
@@ -140,7 +149,11 @@ fn fixtures(args: &RunArgs, config: &Config) -> Result<Vec<Fixture>, CliError> {
     }
     if fixtures.is_empty() {
         let paths: Vec<_> = args.paths.iter().map(|path| path.display().to_string()).collect();
-        let filter = if args.filter.is_empty() { "" } else { " that the filter lets through" };
+        let filter = if args.filter.is_empty() {
+            ""
+        } else {
+            " that the filter lets through"
+        };
         return Err(CliError::usage(anyhow!(
             "no fixture{filter} below {}: a fixture is a folder with job.json and fixture.toml",
             paths.join(", ")
@@ -152,7 +165,9 @@ fn fixtures(args: &RunArgs, config: &Config) -> Result<Vec<Fixture>, CliError> {
 fn judge(flag: JudgeFlag, config: &Config) -> Result<JudgeChoice, CliError> {
     let endpoint = || {
         let endpoint = config.judge.as_ref().ok_or_else(|| {
-            CliError::usage(anyhow!("no model is configured: set OPENAI_API_KEY, and OPENAI_BASE_URL for another server"))
+            CliError::usage(anyhow!(
+                "no model is configured: set OPENAI_API_KEY, and OPENAI_BASE_URL for another server"
+            ))
         })?;
         Ok(setup::judge_settings(endpoint))
     };

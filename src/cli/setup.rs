@@ -22,13 +22,17 @@ pub(super) fn folders(config: &Config) -> PlanFolders {
 }
 
 pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
-    let settings =
-        SandboxConfig { children: config.sandbox_children, ..SandboxConfig::new(config.cache.clone()) };
+    let settings = SandboxConfig {
+        children: config.sandbox_children,
+        ..SandboxConfig::new(config.cache.clone())
+    };
     Sandbox::new(settings).map_err(CliError::trouble)
 }
 
 pub(super) async fn journal(config: &Config) -> Result<SqliteJournal, CliError> {
-    SqliteJournal::open(&config.journal).await.map_err(CliError::trouble)
+    SqliteJournal::open(&config.journal)
+        .await
+        .map_err(CliError::trouble)
 }
 
 pub(super) fn judge_settings(endpoint: &JudgeEndpoint) -> JudgeSettings {

@@ -113,13 +113,25 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, FixtureErro
         if !path.exists() {
             return Err(FixtureError::NoSuchPath(path.clone()));
         }
-        for entry in walkdir::WalkDir::new(path).follow_links(false).sort_by_file_name().into_iter().flatten() {
+        for entry in walkdir::WalkDir::new(path)
+            .follow_links(false)
+            .sort_by_file_name()
+            .into_iter()
+            .flatten()
+        {
             if entry.file_name() != "fixture.toml" {
                 continue;
             }
-            let Some(folder) = entry.path().parent() else { continue };
-            let below = folder.strip_prefix(path).ok().filter(|below| !below.as_os_str().is_empty());
-            let name = below.or_else(|| folder.file_name().map(Path::new)).unwrap_or(folder);
+            let Some(folder) = entry.path().parent() else {
+                continue;
+            };
+            let below = folder
+                .strip_prefix(path)
+                .ok()
+                .filter(|below| !below.as_os_str().is_empty());
+            let name = below
+                .or_else(|| folder.file_name().map(Path::new))
+                .unwrap_or(folder);
             found.push((name.display().to_string(), folder.to_owned()));
         }
     }
@@ -160,7 +172,10 @@ impl Fixture {
         };
         let plan = folders
             .load(plan_name, beside)
-            .map_err(|error| FixtureError::Plan { fixture: origin, error })?;
+            .map_err(|error| FixtureError::Plan {
+                fixture: origin,
+                error,
+            })?;
         Ok(Self {
             name,
             folder: folder.to_owned(),

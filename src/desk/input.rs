@@ -36,7 +36,12 @@ impl fmt::Display for InputError {
 
 impl InputError {
     pub(super) fn new(path: &Path, message: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), line: None, field: None, message: message.into() }
+        Self {
+            path: path.to_owned(),
+            line: None,
+            field: None,
+            message: message.into(),
+        }
     }
 }
 
@@ -80,7 +85,13 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
 pub(super) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
     let text = read_text(path)?;
     toml::from_str(&text).map_err(|error| InputError {
-        line: error.span().map(|span| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()),
+        line: error.span().map(|span| {
+            1 + text
+                .bytes()
+                .take(span.start)
+                .filter(|byte| *byte == b'\n')
+                .count()
+        }),
         ..InputError::new(path, error.message())
     })
 }

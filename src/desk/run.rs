@@ -83,8 +83,9 @@ impl Desk {
     pub async fn run(&self, fixture: &Fixture) -> Result<FixtureReport, DeskError> {
         let judge = self.judge_for(fixture);
         let mode = judge.mode();
-        let (verification, entries) =
-            self.verify(&fixture.job, &fixture.plan, judge, Some(fixture.folder.clone())).await?;
+        let (verification, entries) = self
+            .verify(&fixture.job, &fixture.plan, judge, Some(fixture.folder.clone()))
+            .await?;
         Ok(compare(fixture, verification, entries, mode))
     }
 
@@ -133,17 +134,26 @@ impl Desk {
             cancel: self.cancel.clone(),
             deadline: Instant::now() + LONGEST,
         };
-        let sources = Sources { fixture, ..Sources::default() };
+        let sources = Sources {
+            fixture,
+            ..Sources::default()
+        };
         let verification = match evidence::collect(submission, sources).await {
             Ok(submission) => {
-                let tools = Tools { judge, sandbox: self.sandbox.clone(), reveal: plan.reveal };
+                let tools = Tools {
+                    judge,
+                    sandbox: self.sandbox.clone(),
+                    reveal: plan.reveal,
+                };
                 verify(&submission, plan, &tools, &context).await
             }
             Err(error) => no_evidence(error, &context).await,
         };
         drop(context);
         let entries = recorder.await??;
-        self.journal.conclude(id, &verification.decision, self.clock.now()).await?;
+        self.journal
+            .conclude(id, &verification.decision, self.clock.now())
+            .await?;
         Ok((verification, entries))
     }
 }
@@ -152,9 +162,15 @@ async fn no_evidence(error: GradeError, context: &Context) -> Verification {
     let error = GradeError::new(error.kind, context.log.clean(&error.message));
     let content = serde_json::json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
     context.log.result(crate::entry::Audience::Public, &content).await;
-    let text = format!("the evidence cannot be collected, {}: {}", error.kind, error.message);
+    let text = format!(
+        "the evidence cannot be collected, {}: {}",
+        error.kind, error.message
+    );
     context.log.info(crate::entry::Audience::Operator, text).await;
-    Verification { decision: Err(error), graders: Vec::new() }
+    Verification {
+        decision: Err(error),
+        graders: Vec::new(),
+    }
 }
 
 fn compare(
@@ -164,9 +180,17 @@ fn compare(
     mode: Option<&'static str>,
 ) -> FixtureReport {
     let Verification { decision, graders } = verification;
-    let outcome = decision.as_ref().map_or(Expect::Error, |decision| decision.outcome.into());
+    let outcome = decision
+        .as_ref()
+        .map_or(Expect::Error, |decision| decision.outcome.into());
     let score = decision.as_ref().ok().map(|decision| decision.score);
-    let why = unexpected(fixture, outcome, score.map(|score| score.as_f64()), decision.as_ref().err(), &graders);
+    let why = unexpected(
+        fixture,
+        outcome,
+        score.map(|score| score.as_f64()),
+        decision.as_ref().err(),
+        &graders,
+    );
     let asks_a_judge = fixture.plan.graders.iter().any(|grader| grader.kind == "rubric");
     FixtureReport {
         name: fixture.name.clone(),
@@ -186,8 +210,18 @@ fn compare(
 }
 
 fn log_line(entry: Entry) -> LogLine {
-    let Entry { kind, content, audience, created_at } = entry;
-    LogLine { kind, content, audience, created_at }
+    let Entry {
+        kind,
+        content,
+        audience,
+        created_at,
+    } = entry;
+    LogLine {
+        kind,
+        content,
+        audience,
+        created_at,
+    }
 }
 
 /// Says in one line what is not as expected.
@@ -203,7 +237,10 @@ fn unexpected(
             Some(error) => error.to_string(),
             None => because(graders),
         };
-        return Some(format!("expected {}, came out {outcome}: {because}", fixture.expect));
+        return Some(format!(
+            "expected {}, came out {outcome}: {because}",
+            fixture.expect
+        ));
     }
     if let (Some(wanted), Some(error)) = (fixture.error, error)
         && wanted != error.kind
@@ -230,6 +267,9 @@ fn because(graders: &[GraderReport]) -> String {
         .filter(|report| matches!(report.verdict, GraderEnd::Fail | GraderEnd::Error))
         .map(reason)
         .collect();
-    if failed.is_empty() { graders.iter().map(reason).collect::<Vec<_>>().join("; ") } else { failed.join("; ") }
+    if failed.is_empty() {
+        graders.iter().map(reason).collect::<Vec<_>>().join("; ")
+    } else {
+        failed.join("; ")
+    }
 }
-

@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
 use super::rubric::Judge;
+use crate::clock::Clock;
 use crate::log::Log;
 use crate::sandbox::Sandbox;
 

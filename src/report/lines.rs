@@ -28,7 +28,11 @@ pub struct Lines<W> {
 impl<W: Write> Lines<W> {
     /// `names` are those of all fixtures, for the width of their column; `verbose` adds the graders and the log.
     pub fn new<'a>(out: W, names: impl Iterator<Item = &'a str>, verbose: bool) -> Self {
-        let width = names.map(|name| name.chars().count()).max().unwrap_or(0).max(NAMES);
+        let width = names
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or(0)
+            .max(NAMES);
         Self { out, width, verbose }
     }
 
@@ -37,8 +41,17 @@ impl<W: Write> Lines<W> {
     /// # Errors
     /// Where the writer fails.
     pub fn fixture(&mut self, report: &FixtureReport) -> io::Result<()> {
-        let (mark, style) = if report.as_expected { ("ok  ", GOOD) } else { ("FAIL", BAD) };
-        let millis: u64 = report.graders.iter().map(|grader| grader.millis).max().unwrap_or(0);
+        let (mark, style) = if report.as_expected {
+            ("ok  ", GOOD)
+        } else {
+            ("FAIL", BAD)
+        };
+        let millis: u64 = report
+            .graders
+            .iter()
+            .map(|grader| grader.millis)
+            .max()
+            .unwrap_or(0);
         let outcome = outcome_style(report.outcome);
         write!(
             self.out,
@@ -115,7 +128,12 @@ fn graders(report: &FixtureReport) -> String {
 }
 
 fn write_log_line(out: &mut impl Write, line: &LogLine) -> io::Result<()> {
-    let LogLine { kind, content, audience, created_at } = line;
+    let LogLine {
+        kind,
+        content,
+        audience,
+        created_at,
+    } = line;
     let style = match kind {
         EntryType::Info => Style::new(),
         EntryType::Reasoning => DIM,
@@ -128,7 +146,11 @@ fn write_log_line(out: &mut impl Write, line: &LogLine) -> io::Result<()> {
     let time = created_at.strftime("%H:%M:%S%.3f");
     let mut rows = content.lines();
     let first = rows.next().unwrap_or_default();
-    writeln!(out, "     {DIM}{time}{DIM:#} {:<9}{only} {style}{first}{style:#}", kind.as_str())?;
+    writeln!(
+        out,
+        "     {DIM}{time}{DIM:#} {:<9}{only} {style}{first}{style:#}",
+        kind.as_str()
+    )?;
     for row in rows {
         let style = match row.as_bytes().first() {
             Some(b'-') => BAD,

@@ -76,7 +76,10 @@ pub struct ErrorReport {
 
 impl From<&GradeError> for ErrorReport {
     fn from(error: &GradeError) -> Self {
-        Self { kind: error.kind, message: error.message.clone() }
+        Self {
+            kind: error.kind,
+            message: error.message.clone(),
+        }
     }
 }
 
@@ -105,14 +108,18 @@ impl RunReport {
             unexpected: count(|one| !one.as_expected),
             errors: count(|one| one.outcome == Expect::Error),
         };
-        Self { v: 1, summary, fixtures }
+        Self {
+            v: 1,
+            summary,
+            fixtures,
+        }
     }
 
     /// Whether something went wrong that no change of a fixture or a grader would mend.
     pub fn our_own_trouble(&self) -> bool {
         let unexpected = self.fixtures.iter().filter(|fixture| !fixture.as_expected);
-        unexpected.filter_map(|fixture| fixture.error.as_ref()).any(|error| {
-            error.kind.recourse() == crate::verdict::Recourse::Transient
-        })
+        unexpected
+            .filter_map(|fixture| fixture.error.as_ref())
+            .any(|error| error.kind.recourse() == crate::verdict::Recourse::Transient)
     }
 }

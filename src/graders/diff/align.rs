@@ -127,12 +127,13 @@ impl Search<'_> {
         for passed in 1..=LOOK_AHEAD {
             // The middle of the diagonal first: a changed item is more likely than a moved one.
             for step in 0..=passed {
+                let aside = usize::div_ceil(step, 2);
                 let index = if step % 2 == 0 {
-                    passed / 2 + step / 2
+                    passed / 2 - aside
                 } else {
-                    passed / 2 - step.div_ceil(2).min(passed / 2)
+                    passed / 2 + aside
                 };
-                let other_index = passed.checked_sub(index)?;
+                let other_index = passed - index;
                 if self.agree(
                     items.get(index..).unwrap_or(&[]),
                     others.get(other_index..).unwrap_or(&[]),
@@ -209,14 +210,15 @@ impl Search<'_> {
         let mut ends: Vec<usize> = Vec::new();
         for (index, item) in items.iter().enumerate() {
             let digest = self.digest(item);
-            let from =
-                places.partition_point(|place| *place < (digest, index.saturating_sub(CANDIDATES / 2)));
-            let candidates = places[from..]
-                .iter()
-                .take(CANDIDATES)
-                .take_while(|(of, _)| *of == digest);
+            let of_item = places.partition_point(|place| place.0 < digest)
+                ..places.partition_point(|place| place.0 <= digest);
+            let nearest = places[of_item.clone()].partition_point(|place| place.1 < index);
+            let first = nearest
+                .saturating_sub(CANDIDATES / 2)
+                .min(of_item.len().saturating_sub(CANDIDATES));
+            let candidates = places[of_item].iter().skip(first).take(CANDIDATES);
             // Backwards, so that an item does not follow itself.
-            for (_, other_index) in candidates.copied().collect::<Vec<_>>().into_iter().rev() {
+            for (_, other_index) in candidates.copied().rev() {
                 if !self.rules.same(item, others[other_index]) {
                     continue;
                 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 
-use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
+use similar::{Algorithm, DiffOp, DiffTag, capture_diff_slices, group_diff_ops};
 
 use super::escape::push_escaped;
 use super::items::{Items, Unit, common_prefix, line_number, offset_of};
@@ -194,6 +194,10 @@ pub(super) fn unified(expected: &Window<'_>, actual: &Window<'_>, rules: &Rules,
     let expected_ids = expected.rows.iter().map(|row| ids.of(row)).collect::<Vec<_>>();
     let actual_ids = actual.rows.iter().map(|row| ids.of(row)).collect::<Vec<_>>();
     let ops = capture_diff_slices(Algorithm::Myers, &expected_ids, &actual_ids);
+    let ops = ops
+        .into_iter()
+        .flat_map(|op| refined(op, expected, actual, rules))
+        .collect();
     let mut sheet = Sheet::new();
     let rest = |shown: usize, others_shown: usize| {
         let (rest, others) = (
@@ -221,7 +225,7 @@ pub(super) fn unified(expected: &Window<'_>, actual: &Window<'_>, rules: &Rules,
             return sheet.cut(&rest(old.start, new.start));
         }
         for op in &group {
-            if let Err((shown, others_shown)) = push_op(&mut sheet, op, expected, actual, rules) {
+            if let Err((shown, others_shown)) = push_op(&mut sheet, op, expected, actual) {
                 return sheet.cut(&rest(shown, others_shown));
             }
         }
@@ -233,24 +237,47 @@ pub(super) fn unified(expected: &Window<'_>, actual: &Window<'_>, rules: &Rules,
     sheet.finish()
 }
 
+/// Numbers within a tolerance are the same without having the same id: where as many rows replace others, those
+/// that pass one by one are taken out.
+fn refined(op: DiffOp, expected: &Window<'_>, actual: &Window<'_>, rules: &Rules) -> Vec<DiffOp> {
+    let (old, new) = (op.old_range(), op.new_range());
+    if rules.tolerance.is_none() || op.tag() != DiffTag::Replace || old.len() != new.len() {
+        return vec![op];
+    }
+    let mut ops: Vec<DiffOp> = Vec::new();
+    for (old_index, new_index) in old.zip(new) {
+        let passes = rules.same(expected.rows[old_index], actual.rows[new_index]);
+        match ops.last_mut() {
+            Some(DiffOp::Equal { len, .. }) if passes => *len += 1,
+            Some(DiffOp::Replace { old_len, new_len, .. }) if !passes => {
+                *old_len += 1;
+                *new_len += 1;
+            }
+            _ if passes => ops.push(DiffOp::Equal {
+                old_index,
+                new_index,
+                len: 1,
+            }),
+            _ => ops.push(DiffOp::Replace {
+                old_index,
+                old_len: 1,
+                new_index,
+                new_len: 1,
+            }),
+        }
+    }
+    ops
+}
+
 /// Writes one operation; an error says how many rows of each side had been dealt with when the sheet was full.
 fn push_op(
     sheet: &mut Sheet,
     op: &DiffOp,
     expected: &Window<'_>,
     actual: &Window<'_>,
-    rules: &Rules,
 ) -> Result<(), (usize, usize)> {
     let (old, new) = (op.old_range(), op.new_range());
-    let pair = |row: usize, other: usize| (expected.rows[row], actual.rows[other]);
-    // Numbers within a tolerance are the same without having the same id.
-    let is_level = old.len() == new.len();
-    if is_level
-        && old
-            .clone()
-            .zip(new.clone())
-            .all(|(row, other)| rules.same(pair(row, other).0, pair(row, other).1))
-    {
+    if op.tag() == DiffTag::Equal {
         for (row, other) in old.zip(new) {
             push_row(sheet, " ", actual.rows[other], 0, (row, other))?;
         }

@@ -32,14 +32,10 @@ pub(super) fn compare(expected: &[u8], actual: &[u8]) -> Comparison {
 pub(super) fn difference(expected: &[u8], actual: &[u8], first: usize) -> Difference {
     let start = memchr::memrchr(b'\n', &expected[..first]).map_or(0, |end| end + 1);
     let index = line_number(expected, start) - 1;
-    let window = |text| {
-        Window::around(
-            text,
-            Unit::LineWithEnd,
-            start,
-            index,
-            line_number(text, text.len()),
-        )
+    let total = |text: &[u8]| {
+        let ends = memchr::memchr_iter(b'\n', text).count();
+        ends + usize::from(!text.is_empty() && !text.ends_with(b"\n"))
     };
+    let window = |text| Window::around(text, Unit::LineWithEnd, start, index, total(text));
     unified(&window(expected), &window(actual), &Rules::default(), "lines")
 }

@@ -48,3 +48,6 @@ pub use comparison::{CompareError, Comparison, compare};
 pub use difference::Difference;
 pub use grader::KIND;
 pub use options::{CompareOptions, OptionError};
+
+#[cfg(test)]
+mod tests;
