@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::rubric::Judge;
 use crate::clock::Clock;
 use crate::log::Log;
 
@@ -21,4 +22,9 @@ pub struct Context {
 
 /// What graders are made with.
 #[derive(Clone)]
-pub struct Tools {}
+pub struct Tools {
+    /// Who answers rubric graders.
+    pub judge: Judge,
+    /// Whether the plan lets the submitter see what would hand the answer to the next attempt.
+    pub reveal: bool,
+}

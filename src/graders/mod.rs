@@ -3,6 +3,7 @@
 //! A kind is one file (or folder) here and one line in [`KINDS`].
 
 mod context;
+pub mod rubric;
 
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub struct Kind {
 }
 
 /// Every kind of grader.
-pub static KINDS: &[Kind] = &[];
+pub static KINDS: &[&Kind] = &[&rubric::KIND];
 
 /// The rules of every kind, for reading plans.
 pub fn rules() -> Vec<&'static KindRules> {

@@ -1,0 +1,42 @@
+//! `rubric`: a language model judges the submission by weighted criteria.
+//!
+//! The submission is a stranger's text, and so is the task: both are shown to the judge as fenced data
+//! ([`fence`]), and the judge's answer counts only where it is exactly one JSON object with one answer for each
+//! criterion ([`answer`]) whose evidence is really there ([`quotes`]). Whatever else comes back is our trouble, a
+//! [`GradeError`](crate::verdict::GradeError), never a verdict.
+
+mod answer;
+mod fence;
+mod grader;
+mod judge;
+mod listener;
+mod live;
+mod prompt;
+mod quotes;
+mod recorded;
+mod score;
+mod scripted;
+mod settings;
+mod shown;
+mod template;
+
+use std::sync::Arc;
+
+use super::{Grader, Kind, Tools};
+use crate::plan::{KindRules, PlannedGrader, Stage};
+use crate::verdict::GradeError;
+pub use judge::{Judge, JudgeError, JudgeMode, JudgeSettings, ResponseFormat};
+
+/// The kind `rubric`.
+pub static KIND: Kind = Kind {
+    rules: KindRules {
+        name: "rubric",
+        stage: Stage::Judge,
+        check: settings::check,
+    },
+    build,
+};
+
+fn build(planned: &PlannedGrader, tools: &Tools) -> Result<Arc<dyn Grader>, GradeError> {
+    Ok(Arc::new(grader::Rubric::new(planned, tools)?))
+}
