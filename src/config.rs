@@ -1,9 +1,9 @@
 //! Settings: flags, then `ASSAY_*` environment, then `assay.toml`. The only reader of the environment.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use secrecy::SecretString;
 use serde::Deserialize;
 
 /// Flags that every command takes; each also an environment variable.
@@ -56,28 +56,6 @@ pub struct CommonArgs {
     pub cache: Option<PathBuf>,
 }
 
-/// A value that is never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes the value.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value, for whoever must send it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
-
 /// The settings in force.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -101,7 +79,7 @@ pub struct JudgeEndpoint {
     /// Base URL, e.g. `https://api.openai.com/v1`.
     pub base_url: String,
     /// The key; empty where the endpoint needs none.
-    pub api_key: Secret,
+    pub api_key: SecretString,
     /// Model for rubrics that name none.
     pub model: Option<String>,
     /// Longest wait for one call, in seconds.
@@ -209,7 +187,7 @@ fn judge(file: JudgeTable) -> Option<JudgeEndpoint> {
     }
     Some(JudgeEndpoint {
         base_url: base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned()),
-        api_key: Secret::new(api_key.unwrap_or_default()),
+        api_key: SecretString::from(api_key.unwrap_or_default()),
         model: variable("ASSAY_MODEL").or(file.model),
         timeout_seconds: file.timeout_seconds.unwrap_or(120),
     })
@@ -274,10 +252,5 @@ mod tests {
             error.starts_with("/assay.toml:4: unknown field `base_ulr`"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn a_secret_is_not_shown() {
-        assert_eq!(format!("{:?}", Secret::new("sk-canary-123")), "[redacted]");
     }
 }

@@ -158,7 +158,7 @@ pub fn escape_control(text: &str) -> String {
 
 /// Format characters that change what a reader sees without being seen: bidirectional overrides, zero-width
 /// characters, tags (Unicode TR 36, section 2).
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

@@ -75,7 +75,6 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
     let desk = Desk {
         journal: Arc::new(setup::journal(&config).await?),
         sandbox: setup::sandbox(&config)?,
-        judge: judge(args.judge, &config)?,
         clock: Clock::system(),
         cancel: shutdown::token().map_err(CliError::trouble)?,
     };
@@ -130,6 +129,7 @@ fn report_files(flags: &[String]) -> Result<Vec<PathBuf>, CliError> {
 /// Loads every fixture before the first is run: a wrong one costs nothing.
 fn fixtures(args: &RunArgs, config: &Config) -> Result<Vec<Fixture>, CliError> {
     let folders = setup::folders(config);
+    let judge = judge(args.judge, config)?;
     let wanted = |name: &str| args.filter.is_empty() || args.filter.iter().any(|text| name.contains(text));
     let found = discover(&args.paths).map_err(CliError::usage)?;
     let (mut fixtures, mut wrong) = (Vec::new(), Vec::new());
@@ -137,7 +137,7 @@ fn fixtures(args: &RunArgs, config: &Config) -> Result<Vec<Fixture>, CliError> {
         if !wanted(&name) {
             continue;
         }
-        match Fixture::load(name, &folder, args.plan.as_deref(), &folders) {
+        match Fixture::load(name, &folder, args.plan.as_deref(), &folders, &judge) {
             Ok(fixture) => fixtures.push(fixture),
             Err(error) => wrong.push(error.to_string()),
         }
@@ -169,7 +169,7 @@ fn judge(flag: JudgeFlag, config: &Config) -> Result<JudgeChoice, CliError> {
                 "no model is configured: set OPENAI_API_KEY, and OPENAI_BASE_URL for another server"
             ))
         })?;
-        Ok(setup::judge_settings(endpoint))
+        setup::judge_settings(endpoint)
     };
     Ok(match flag {
         JudgeFlag::Fixture => JudgeChoice::Fixture,

@@ -1,5 +1,7 @@
 //! From settings to the parts that commands use.
 
+use anyhow::anyhow;
+
 use crate::cli::CliError;
 use crate::config::{CommonArgs, Config, JudgeEndpoint};
 use crate::graders;
@@ -35,11 +37,15 @@ pub(super) async fn journal(config: &Config) -> Result<SqliteJournal, CliError> 
         .map_err(CliError::trouble)
 }
 
-pub(super) fn judge_settings(endpoint: &JudgeEndpoint) -> JudgeSettings {
-    JudgeSettings {
-        base_url: endpoint.base_url.clone(),
-        api_key: endpoint.api_key.clone(),
-        model: endpoint.model.clone(),
+pub(super) fn judge_settings(endpoint: &JudgeEndpoint) -> Result<JudgeSettings, CliError> {
+    let model = endpoint.model.clone().ok_or_else(|| {
+        CliError::usage(anyhow!(
+            "no model is named: set ASSAY_MODEL, or `model` under [judge] in assay.toml"
+        ))
+    })?;
+    let settings = JudgeSettings::new(&endpoint.base_url, endpoint.api_key.clone(), model);
+    Ok(JudgeSettings {
         call_timeout: std::time::Duration::from_secs(endpoint.timeout_seconds),
-    }
+        ..settings
+    })
 }

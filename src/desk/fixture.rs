@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::JudgeChoice;
 use super::input::{InputError, read_job, read_toml};
+use crate::graders::rubric::{Judge, JudgeError};
 use crate::job::Job;
 use crate::outcome::Outcome;
-use crate::plan::{Plan, PlanError, PlanFolders};
+use crate::plan::{Plan, PlanError, PlanFolders, Stage};
 use crate::verdict::ErrorKind;
 
 /// What a fixture expects.
@@ -60,7 +62,7 @@ struct FixtureText {
 }
 
 /// A job, the plan that judges it, and what is expected.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Fixture {
     /// Its path below the folder that was searched.
     pub name: String,
@@ -72,6 +74,8 @@ pub struct Fixture {
     pub job: Job,
     /// The plan.
     pub plan: Plan,
+    /// Who answers its rubrics.
+    pub judge: Judge,
     /// What is expected.
     pub expect: Expect,
     /// Least score expected.
@@ -83,7 +87,7 @@ pub struct Fixture {
 }
 
 /// A fixture that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FixtureError {
     /// One of its files is wrong.
@@ -96,6 +100,14 @@ pub enum FixtureError {
         fixture: String,
         /// What is wrong.
         error: PlanError,
+    },
+    /// Its judge's answers are wrong.
+    #[error("{}: {error}", folder.display())]
+    Judge {
+        /// The fixture's folder.
+        folder: PathBuf,
+        /// What is wrong.
+        error: JudgeError,
     },
     /// A path to search does not exist.
     #[error("{0} does not exist")]
@@ -150,6 +162,7 @@ impl Fixture {
         folder: &Path,
         plan: Option<&str>,
         folders: &PlanFolders,
+        judge: &JudgeChoice,
     ) -> Result<Self, FixtureError> {
         let path = folder.join("fixture.toml");
         let text: FixtureText = read_toml(&path)?;
@@ -176,12 +189,22 @@ impl Fixture {
                 fixture: origin,
                 error,
             })?;
+        // A plan without judges has no use for answers, so none are asked for.
+        let judge = if plan.graders.iter().any(|grader| grader.stage == Stage::Judge) {
+            judge.open(folder).map_err(|error| FixtureError::Judge {
+                folder: folder.to_owned(),
+                error,
+            })?
+        } else {
+            Judge::none()
+        };
         Ok(Self {
             name,
             folder: folder.to_owned(),
             description: text.description,
             job,
             plan,
+            judge,
             expect: text.expect,
             score_min: text.score_min,
             score_max: text.score_max,

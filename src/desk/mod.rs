@@ -2,8 +2,10 @@
 
 mod fixture;
 mod input;
+mod judge;
 mod run;
 
 pub use fixture::{Expect, Fixture, FixtureError, discover};
 pub use input::{InputError, read_job};
-pub use run::{Desk, DeskError, JudgeChoice};
+pub use judge::JudgeChoice;
+pub use run::{Desk, DeskError};

@@ -17,7 +17,7 @@ use crate::job::Job;
 use crate::journal::{self, Cause, Journal, JournalError, NewVerification};
 use crate::log::Log;
 use crate::outcome::{GraderReport, Verification};
-use crate::plan::Plan;
+use crate::plan::{Plan, Stage};
 use crate::report::{ErrorReport, FixtureReport, LogLine};
 use crate::sandbox::Sandbox;
 use crate::submission::Submission;
@@ -27,27 +27,6 @@ use crate::verify::verify;
 /// Longest verification at a desk.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Name of a fixture's file of recorded answers.
-const RECORDED: &str = "answers.json";
-
-/// Name of a fixture's file of hand-written answers.
-const SCRIPTED: &str = "answers.toml";
-
-/// Where the judge's answers come from.
-#[derive(Debug, Clone)]
-pub enum JudgeChoice {
-    /// Hand-written answers beside the fixture where there are some, else recorded ones.
-    Fixture,
-    /// The configured endpoint.
-    Live(crate::graders::rubric::JudgeSettings),
-    /// The configured endpoint, and the answers are kept beside the fixture.
-    Record(crate::graders::rubric::JudgeSettings),
-    /// Recorded answers only.
-    Replay,
-    /// Hand-written answers only.
-    Scripted,
-}
-
 /// What desk runs share. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk {
@@ -55,8 +34,6 @@ pub struct Desk {
     pub journal: Arc<dyn Journal>,
     /// Runs checks.
     pub sandbox: Sandbox,
-    /// Answers rubrics.
-    pub judge: JudgeChoice,
     /// What time it is.
     pub clock: Clock,
     /// Calls everything off.
@@ -81,26 +58,11 @@ impl Desk {
     /// # Errors
     /// Only where the journal cannot be written; everything else is in the report.
     pub async fn run(&self, fixture: &Fixture) -> Result<FixtureReport, DeskError> {
-        let judge = self.judge_for(fixture);
-        let mode = judge.mode();
+        let judge = fixture.judge.clone();
         let (verification, entries) = self
             .verify(&fixture.job, &fixture.plan, judge, Some(fixture.folder.clone()))
             .await?;
-        Ok(compare(fixture, verification, entries, mode))
-    }
-
-    fn judge_for(&self, fixture: &Fixture) -> Judge {
-        let recorded = fixture.folder.join(RECORDED);
-        let scripted = fixture.folder.join(SCRIPTED);
-        match &self.judge {
-            JudgeChoice::Live(settings) => Judge::live(settings.clone()),
-            JudgeChoice::Record(settings) => Judge::record(settings.clone(), recorded),
-            JudgeChoice::Replay => Judge::replay(recorded),
-            JudgeChoice::Scripted => Judge::scripted(scripted),
-            JudgeChoice::Fixture if scripted.is_file() => Judge::scripted(scripted),
-            JudgeChoice::Fixture if recorded.is_file() => Judge::replay(recorded),
-            JudgeChoice::Fixture => Judge::none(),
-        }
+        Ok(compare(fixture, verification, entries))
     }
 
     /// Verifies one job by a plan, its log kept in the journal.
@@ -173,12 +135,7 @@ async fn no_evidence(error: GradeError, context: &Context) -> Verification {
     }
 }
 
-fn compare(
-    fixture: &Fixture,
-    verification: Verification,
-    entries: Vec<Entry>,
-    mode: Option<&'static str>,
-) -> FixtureReport {
+fn compare(fixture: &Fixture, verification: Verification, entries: Vec<Entry>) -> FixtureReport {
     let Verification { decision, graders } = verification;
     let outcome = decision
         .as_ref()
@@ -191,7 +148,11 @@ fn compare(
         decision.as_ref().err(),
         &graders,
     );
-    let asks_a_judge = fixture.plan.graders.iter().any(|grader| grader.kind == "rubric");
+    let asks_a_judge = fixture
+        .plan
+        .graders
+        .iter()
+        .any(|grader| grader.stage == Stage::Judge);
     FixtureReport {
         name: fixture.name.clone(),
         job_id: fixture.job.id.to_string(),
@@ -201,7 +162,7 @@ fn compare(
         score,
         threshold: fixture.plan.threshold,
         plan: fixture.plan.name.clone(),
-        judge: mode.filter(|_| asks_a_judge).map(str::to_owned),
+        judge: asks_a_judge.then(|| fixture.judge.mode().as_str().to_owned()),
         why,
         error: decision.as_ref().err().map(ErrorReport::from),
         graders,

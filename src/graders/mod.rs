@@ -41,7 +41,7 @@ pub struct Kind {
 }
 
 /// Every kind of grader.
-pub static KINDS: &[&Kind] = &[&diff::KIND, &check::KIND];
+pub static KINDS: &[&Kind] = &[&diff::KIND, &check::KIND, &rubric::KIND];
 
 /// The rules of every kind, for reading plans.
 pub fn rules() -> Vec<&'static KindRules> {

@@ -1,55 +1,42 @@
-//! Where a rubric's answers come from.
+//! `rubric`: a language model judges the submission by weighted criteria.
+//!
+//! The submission is a stranger's text, and so is the task: both are shown to the judge as fenced data
+//! ([`fence`]), and the judge's answer counts only where it is exactly one JSON object with one answer for each
+//! criterion ([`answer`]) whose evidence is really there ([`quotes`]). Whatever else comes back is our trouble, a
+//! [`GradeError`](crate::verdict::GradeError), never a verdict.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod answer;
+mod fence;
+mod grader;
+mod judge;
+mod listener;
+mod live;
+mod prompt;
+mod quotes;
+mod recorded;
+mod score;
+mod scripted;
+mod settings;
+mod shown;
+mod template;
 
-use crate::config::Secret;
+use std::sync::Arc;
 
-/// How to reach a model.
-#[derive(Debug, Clone)]
-pub struct JudgeSettings {
-    /// Base URL of the endpoint.
-    pub base_url: String,
-    /// Its key.
-    pub api_key: Secret,
-    /// Model for rubrics that name none.
-    pub model: Option<String>,
-    /// Longest wait for one call.
-    pub call_timeout: Duration,
-}
+use super::{Grader, Kind, Tools};
+use crate::plan::{KindRules, PlannedGrader, Stage};
+use crate::verdict::GradeError;
+pub use judge::{Judge, JudgeError, JudgeMode, JudgeSettings, ResponseFormat};
 
-/// Answers rubrics.
-#[derive(Debug, Clone)]
-pub struct Judge;
+/// The kind `rubric`.
+pub static KIND: Kind = Kind {
+    rules: KindRules {
+        name: "rubric",
+        stage: Stage::Judge,
+        check: settings::check,
+    },
+    build,
+};
 
-impl Judge {
-    /// Asks the model.
-    pub fn live(_: JudgeSettings) -> Self {
-        Self
-    }
-
-    /// Asks the model and keeps its answers.
-    pub fn record(_: JudgeSettings, _: PathBuf) -> Self {
-        Self
-    }
-
-    /// Answers from what was recorded.
-    pub fn replay(_: PathBuf) -> Self {
-        Self
-    }
-
-    /// Answers from what was written by hand.
-    pub fn scripted(_: PathBuf) -> Self {
-        Self
-    }
-
-    /// Nobody answers.
-    pub fn none() -> Self {
-        Self
-    }
-
-    /// What reports call it.
-    pub fn mode(&self) -> Option<&'static str> {
-        None
-    }
+fn build(planned: &PlannedGrader, tools: &Tools) -> Result<Arc<dyn Grader>, GradeError> {
+    Ok(Arc::new(grader::Rubric::new(planned, tools)?))
 }

@@ -1,0 +1,313 @@
+//! Who answers: a model, a recording of one, or answers written by hand.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::listener::Listener;
+use super::live::Live;
+use super::recorded::Tape;
+use super::scripted::Script;
+use super::settings::Criterion;
+use crate::digest::{Digest, FieldHasher};
+use crate::verdict::{ErrorKind, GradeError};
+
+/// How to reach a model: any endpoint that speaks `OpenAI`'s chat completions.
+#[derive(Debug, Clone)]
+pub struct JudgeSettings {
+    /// The endpoint up to and with its version, e.g. `https://api.openai.com/v1`.
+    pub base_url: String,
+    /// The key; empty for endpoints that want none. Shown nowhere.
+    pub api_key: SecretString,
+    /// The model that is asked where a plan names none.
+    pub model: String,
+    /// How the form of the answer is asked for.
+    pub response_format: ResponseFormat,
+    /// Sampling temperature; left out of the request where none, since some models refuse it.
+    pub temperature: Option<f64>,
+    /// Most tokens of an answer, its reasoning included; left out of the request where none.
+    pub max_completion_tokens: Option<u32>,
+    /// Longest time to connect.
+    pub connect_timeout: Duration,
+    /// Longest silence within an answer.
+    pub read_timeout: Duration,
+    /// Longest time of one call in all.
+    pub call_timeout: Duration,
+}
+
+impl JudgeSettings {
+    /// Settings with the usual time-outs: 10 s to connect, 60 s of silence, 5 minutes for a call.
+    pub fn new(base_url: impl Into<String>, api_key: SecretString, model: impl Into<String>) -> Self {
+        Self {
+            base_url: base_url.into(),
+            api_key,
+            model: model.into(),
+            response_format: ResponseFormat::JsonSchema,
+            temperature: None,
+            max_completion_tokens: None,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_secs(300),
+        }
+    }
+}
+
+/// How the form of the answer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResponseFormat {
+    /// With a strict JSON schema, which the endpoint enforces.
+    JsonSchema,
+    /// In words only, for endpoints that know no schemas. The answer is read as strictly.
+    Text,
+}
+
+/// A judge that cannot be used as it is set up.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The endpoint's address is wrong.
+    #[error("the judge's base URL must be an http or https address without user name, query or fragment")]
+    BaseUrl,
+    /// The key has characters that no key has.
+    #[error("the judge's key holds characters that cannot be sent in a header: check it for line breaks")]
+    ApiKey,
+    /// The HTTP client cannot be built.
+    #[error("the judge's HTTP client cannot be built: {0}; are CA certificates installed?")]
+    Client(String),
+    /// A file of answers cannot be read or written.
+    #[error("the judge's answers in {} cannot be used: {message}", path.display())]
+    Answers {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// Where a judge's answers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JudgeMode {
+    /// From a model.
+    Live,
+    /// From a model, and kept.
+    Record,
+    /// From what was kept.
+    Replay,
+    /// From a file that somebody wrote by hand.
+    Scripted,
+    /// From nowhere: none is set up.
+    None,
+}
+
+impl JudgeMode {
+    /// The text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Record => "record",
+            Self::Replay => "replay",
+            Self::Scripted => "scripted",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Who answers rubric graders. Cheap to clone.
+#[derive(Clone)]
+pub struct Judge(Arc<Source>);
+
+enum Source {
+    Live(Live),
+    Record(Live, Tape),
+    Replay(Tape),
+    Scripted(Script),
+    None,
+}
+
+impl Judge {
+    /// A model answers.
+    ///
+    /// # Errors
+    /// Where address or key cannot be used.
+    pub fn live(settings: JudgeSettings) -> Result<Self, JudgeError> {
+        Ok(Self(Arc::new(Source::Live(Live::new(settings)?))))
+    }
+
+    /// A model answers, and its whole answers are added to the file, which need not exist.
+    ///
+    /// # Errors
+    /// Where address or key cannot be used, or the file is there and is no recording.
+    pub fn record(settings: JudgeSettings, path: &Path) -> Result<Self, JudgeError> {
+        Ok(Self(Arc::new(Source::Record(
+            Live::new(settings)?,
+            Tape::open_or_new(path)?,
+        ))))
+    }
+
+    /// Answers come from a recording. A question that was not recorded is an error.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn replay(path: &Path) -> Result<Self, JudgeError> {
+        Ok(Self(Arc::new(Source::Replay(Tape::open(path)?))))
+    }
+
+    /// Answers come from a file that somebody wrote by hand.
+    ///
+    /// # Errors
+    /// Where the file cannot be read.
+    pub fn scripted(path: &Path) -> Result<Self, JudgeError> {
+        Ok(Self(Arc::new(Source::Scripted(Script::open(path)?))))
+    }
+
+    /// Nobody answers: every question is an error that says what to set up.
+    pub fn none() -> Self {
+        Self(Arc::new(Source::None))
+    }
+
+    /// Where the answers come from.
+    pub fn mode(&self) -> JudgeMode {
+        match &*self.0 {
+            Source::Live(_) => JudgeMode::Live,
+            Source::Record(..) => JudgeMode::Record,
+            Source::Replay(_) => JudgeMode::Replay,
+            Source::Scripted(_) => JudgeMode::Scripted,
+            Source::None => JudgeMode::None,
+        }
+    }
+
+    /// Asks once. Nothing is asked again behind the caller's back.
+    pub(super) async fn ask(
+        &self,
+        question: &Question<'_>,
+        listener: &mut Listener,
+    ) -> Result<Reply, GradeError> {
+        let reply = match &*self.0 {
+            Source::Live(live) => return live.ask(question, listener).await,
+            Source::Record(live, tape) => {
+                let reply = live.ask(question, listener).await?;
+                tape.keep(question, &reply).await?;
+                return Ok(reply);
+            }
+            Source::Replay(tape) => tape.recall(question).await?,
+            Source::Scripted(script) => script.answer(question)?,
+            Source::None => {
+                let message = "no judge is set up: set OPENAI_BASE_URL and OPENAI_API_KEY, or give the fixture \
+                               recorded or scripted answers";
+                return Err(GradeError::new(ErrorKind::ModelRequestRefused, message));
+            }
+        };
+        listener.usage = reply.usage;
+        listener.hear(&reply.text).await;
+        Ok(reply)
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Judge").field(&self.mode()).finish()
+    }
+}
+
+/// Who a message is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Role {
+    /// The operator's rules.
+    System,
+    /// The question.
+    User,
+}
+
+impl Role {
+    /// The text form.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+        }
+    }
+}
+
+/// A part of a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Message {
+    /// Who it is from.
+    pub(super) role: Role,
+    /// What it says.
+    pub(super) content: String,
+}
+
+/// One question to a judge.
+pub(super) struct Question<'a> {
+    /// Name of the grader in the plan.
+    pub(super) grader: &'a str,
+    /// What is asked about.
+    pub(super) criteria: &'a [Criterion],
+    /// The model that the plan names.
+    pub(super) model: Option<&'a str>,
+    /// The prompt.
+    pub(super) messages: Vec<Message>,
+    /// The form of the answer.
+    pub(super) schema: &'a Value,
+    /// How often this was asked before.
+    pub(super) asked_before: usize,
+    /// Says what is asked: everything above but the nonce.
+    pub(super) key: Digest,
+}
+
+/// The key under which an answer is kept. `messages` are those without a nonce, so that the same question
+/// of tomorrow has the same key; `sample` tells apart questions that are asked several times on purpose.
+pub(super) fn content_key(messages: &[Message], model: Option<&str>, schema: &Value, sample: u32) -> Digest {
+    let mut hasher = FieldHasher::new("assay-question-v1")
+        .optional(model)
+        .text(&schema.to_string())
+        .number(i64::from(sample));
+    for message in messages {
+        hasher = hasher.text(message.role.as_str()).text(&message.content);
+    }
+    hasher.finish()
+}
+
+/// Tokens that a call used, as the server counted them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Usage {
+    /// Tokens of the question.
+    #[serde(default)]
+    pub(super) prompt_tokens: u64,
+    /// Tokens of the answer and its reasoning.
+    #[serde(default)]
+    pub(super) completion_tokens: u64,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// The judge had said all.
+    Complete,
+    /// It ran out of tokens.
+    Truncated,
+    /// It went on beyond what we read.
+    TooLong,
+    /// It refused, or the endpoint did in its place.
+    Refused,
+}
+
+/// What a judge replied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// Its words.
+    pub(super) text: String,
+    /// How they ended.
+    pub(super) finish: Finish,
+    /// The model as the server named it.
+    pub(super) model: String,
+    /// Tokens used.
+    pub(super) usage: Option<Usage>,
+}

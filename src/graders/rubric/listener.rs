@@ -1,0 +1,96 @@
+//! Hears a judge out: passes on what it writes while it writes, and keeps count.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::judge::Usage;
+use crate::entry::Audience;
+use crate::log::Log;
+
+/// Largest piece of reasoning in one log entry, in bytes.
+const MAX_PIECE_BYTES: usize = 1024;
+
+/// Longest time that a piece waits for more.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+
+/// Passes a judge's words on to the log in pieces, and remembers what the call cost even where it failed.
+pub(super) struct Listener {
+    log: Log,
+    audience: Audience,
+    waiting: String,
+    since: Option<Instant>,
+    /// Tokens used so far, where the server has said so.
+    pub(super) usage: Option<Usage>,
+}
+
+impl Listener {
+    /// A listener for one call.
+    pub(super) fn new(log: Log, audience: Audience) -> Self {
+        Self {
+            log,
+            audience,
+            waiting: String::new(),
+            since: None,
+            usage: None,
+        }
+    }
+
+    /// Takes what the judge has just written.
+    pub(super) async fn hear(&mut self, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.since.get_or_insert_with(Instant::now);
+        self.waiting.push_str(text);
+        while self.waiting.len() >= MAX_PIECE_BYTES {
+            let rest = self
+                .waiting
+                .split_off(self.waiting.floor_char_boundary(MAX_PIECE_BYTES));
+            let piece = std::mem::replace(&mut self.waiting, rest);
+            self.log.reasoning(self.audience, piece).await;
+        }
+        if self.waiting.is_empty() {
+            self.since = None;
+        }
+    }
+
+    /// When what waits must be passed on; none where nothing waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + MAX_WAIT)
+    }
+
+    /// Passes on what waits.
+    pub(super) async fn flush(&mut self) {
+        self.since = None;
+        if !self.waiting.is_empty() {
+            let piece = std::mem::take(&mut self.waiting);
+            self.log.reasoning(self.audience, piece).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::secrets::Secrets;
+
+    #[tokio::test]
+    async fn a_flood_of_words_becomes_pieces_of_at_most_a_kilobyte() {
+        let (log, mut reader) = Log::new(Clock::system(), Secrets::default());
+        let mut listener = Listener::new(log, Audience::Operator);
+        listener.hear(&"é".repeat(1500)).await;
+        listener.flush().await;
+        drop(listener);
+        let mut pieces = Vec::new();
+        while let Some(entry) = reader.recv().await {
+            pieces.push(entry.content);
+        }
+        assert_eq!(
+            pieces.iter().map(String::len).collect::<Vec<_>>(),
+            [1024, 1024, 952]
+        );
+        assert_eq!(pieces.concat(), "é".repeat(1500));
+    }
+}

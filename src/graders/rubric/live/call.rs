@@ -1,0 +1,286 @@
+//! One call: the request, and the answer as it streams in.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_openai::Client;
+use async_openai::error::OpenAIError;
+use futures_util::StreamExt as _;
+use reqwest::{StatusCode, redirect};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::super::answer::MAX_ANSWER_BYTES;
+use super::super::judge::{Finish, JudgeError, JudgeSettings, Question, Reply, ResponseFormat};
+use super::super::listener::Listener;
+use super::chunk::Chunk;
+use super::endpoint::Endpoint;
+use super::transport::{StatusError, Transport};
+use crate::verdict::{ErrorKind, GradeError};
+
+/// Most bytes of reasoning that are passed on; a model that thinks without end is cut off.
+const MAX_REASONING_BYTES: usize = 2 * 1024 * 1024;
+
+/// A model behind an endpoint.
+pub(in super::super) struct Live {
+    settings: JudgeSettings,
+    endpoint: Endpoint,
+    http: reqwest::Client,
+}
+
+impl Live {
+    /// Checks the settings and builds the HTTP client.
+    pub(in super::super) fn new(settings: JudgeSettings) -> Result<Self, JudgeError> {
+        let endpoint = Endpoint::new(&settings)?;
+        // Two providers in one process must be chosen between; an earlier choice, which is ring too, stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(settings.connect_timeout)
+            .read_timeout(settings.read_timeout)
+            // A redirect would take prompt and key to a place that the operator did not name.
+            .redirect(redirect::Policy::none());
+        if !endpoint.is_https() {
+            // No certificates are needed then, and a bare container has none.
+            http = http.tls_certs_only([]);
+        }
+        let http = http
+            .build()
+            .map_err(|error| JudgeError::Client(innermost(&error)))?;
+        Ok(Self {
+            settings,
+            endpoint,
+            http,
+        })
+    }
+
+    /// Sends one request and reads its answer.
+    pub(in super::super) async fn ask(
+        &self,
+        question: &Question<'_>,
+        listener: &mut Listener,
+    ) -> Result<Reply, GradeError> {
+        let limit = self.settings.call_timeout;
+        timeout(limit, self.call(question, listener))
+            .await
+            .unwrap_or_else(|_| {
+                let message = format!("the model gave no whole answer within {} s", limit.as_secs_f64());
+                Err(GradeError::new(ErrorKind::ModelUnavailable, message))
+            })
+    }
+
+    async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, GradeError> {
+        let too_long = Arc::new(AtomicBool::new(false));
+        let client = Client::build(self.http.clone(), self.endpoint.clone()).with_http_service(Transport {
+            http: self.http.clone(),
+            api_key: self.settings.api_key.clone(),
+            too_long: Arc::clone(&too_long),
+        });
+        let chat = client.chat();
+        let mut stream = chat
+            .create_stream_byot::<_, Chunk>(self.request(question))
+            .await
+            .map_err(|error| call_error(&error))?;
+        let mut hearing = Hearing::default();
+        loop {
+            let due = listener.due();
+            let event = tokio::select! {
+                event = stream.next() => event,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    listener.flush().await;
+                    continue;
+                }
+            };
+            match event {
+                Some(Ok(chunk)) => hearing.take(chunk, listener).await?,
+                // What was already finished is whole, whatever happens to the connection afterwards.
+                Some(Err(_)) if hearing.finish.is_some() => break,
+                Some(Err(_)) if too_long.load(Ordering::Relaxed) => hearing.finish = Some(Finish::TooLong),
+                Some(Err(error)) => return Err(stream_error(&error)),
+                None => break,
+            }
+            if hearing.finish == Some(Finish::TooLong) {
+                break;
+            }
+        }
+        hearing.reply(&self.settings.model, listener)
+    }
+
+    fn request(&self, question: &Question<'_>) -> Value {
+        let mut request = json!({
+            "model": question.model.unwrap_or(&self.settings.model),
+            "messages": question.messages,
+            "stream": true,
+            "stream_options": {"include_usage": true},
+        });
+        if self.settings.response_format == ResponseFormat::JsonSchema {
+            request["response_format"] = json!({
+                "type": "json_schema",
+                "json_schema": {"name": "answers", "strict": true, "schema": question.schema},
+            });
+        }
+        if let Some(temperature) = self.settings.temperature {
+            request["temperature"] = json!(temperature);
+        }
+        if let Some(limit) = self.settings.max_completion_tokens {
+            request["max_completion_tokens"] = json!(limit);
+        }
+        request
+    }
+}
+
+/// What was heard of an answer so far.
+#[derive(Default)]
+struct Hearing {
+    text: String,
+    refusal: bool,
+    reasoning_bytes: usize,
+    model: Option<String>,
+    finish: Option<Finish>,
+}
+
+impl Hearing {
+    async fn take(&mut self, chunk: Chunk, listener: &mut Listener) -> Result<(), GradeError> {
+        if chunk.error.is_some_and(|error| !error.is_null()) {
+            let message = "the endpoint reported an error in the middle of the answer";
+            return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
+        }
+        listener.usage = chunk.usage.or(listener.usage);
+        self.model = self.model.take().or(chunk.model);
+        let Some(choice) = chunk.choices.and_then(|choices| choices.into_iter().next()) else {
+            return Ok(());
+        };
+        if let Some(delta) = choice.delta {
+            let reasoning = delta.reasoning_content.or(delta.reasoning).unwrap_or_default();
+            self.reasoning_bytes += reasoning.len();
+            listener.hear(&reasoning).await;
+            let content = delta.content.unwrap_or_default();
+            listener.hear(&content).await;
+            self.text.push_str(&content);
+            self.refusal |= delta.refusal.is_some_and(|refusal| !refusal.is_empty());
+            if self.text.len() > MAX_ANSWER_BYTES || self.reasoning_bytes > MAX_REASONING_BYTES {
+                self.finish = Some(Finish::TooLong);
+            }
+        }
+        if let (None, Some(reason)) = (self.finish, choice.finish_reason) {
+            self.finish = match reason.as_str() {
+                "length" | "max_tokens" => Some(Finish::Truncated),
+                "content_filter" | "refusal" | "safety" => Some(Finish::Refused),
+                // The server gave up in the middle.
+                "error" | "abort" | "cancelled" => None,
+                _ => Some(Finish::Complete),
+            };
+        }
+        Ok(())
+    }
+
+    fn reply(self, asked_model: &str, listener: &Listener) -> Result<Reply, GradeError> {
+        let Some(finish) = self.finish else {
+            let message = "the model's answer ended without a finish_reason: it is cut off";
+            return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
+        };
+        Ok(Reply {
+            text: self.text,
+            finish: if self.refusal { Finish::Refused } else { finish },
+            model: self.model.unwrap_or_else(|| asked_model.to_owned()),
+            usage: listener.usage,
+        })
+    }
+}
+
+/// What a call that gave no stream means. Nothing of the answer's body is in the text.
+fn call_error(error: &OpenAIError) -> GradeError {
+    match error {
+        OpenAIError::Boxed(boxed) => match boxed.downcast_ref::<StatusError>() {
+            Some(error) => status_error(error),
+            None => GradeError::new(ErrorKind::ModelUnavailable, "the model's endpoint cannot be used"),
+        },
+        OpenAIError::Reqwest(error) => {
+            let what = if error.is_connect() {
+                "cannot be reached"
+            } else if error.is_timeout() {
+                "does not answer in time"
+            } else {
+                "broke off the connection"
+            };
+            let message = format!("the model's endpoint {what}: {}", innermost(error));
+            GradeError::new(ErrorKind::ModelUnavailable, message)
+        }
+        OpenAIError::InvalidArgument(_) => GradeError::new(
+            ErrorKind::ModelRequestRefused,
+            "the request cannot be written as JSON",
+        ),
+        OpenAIError::ApiError(_)
+        | OpenAIError::JSONDeserialize(..)
+        | OpenAIError::FileSaveError(_)
+        | OpenAIError::FileReadError(_)
+        | OpenAIError::StreamError(_) => stream_error(error),
+    }
+}
+
+fn stream_error(error: &OpenAIError) -> GradeError {
+    let message = match error {
+        OpenAIError::JSONDeserialize(..) => "the endpoint sent an event that is no chat completion",
+        _ => "the connection broke off in the middle of the model's answer",
+    };
+    GradeError::new(ErrorKind::ModelStreamCut, message)
+}
+
+fn status_error(error: &StatusError) -> GradeError {
+    let code = error
+        .code
+        .as_ref()
+        .map(|code| format!(" ({code})"))
+        .unwrap_or_default();
+    let status = error.status.as_u16();
+    let (kind, advice) = match error.status {
+        StatusCode::TOO_MANY_REQUESTS => {
+            let wait = error
+                .retry_after
+                .map_or_else(String::new, |seconds| format!(" for {seconds} s"));
+            (
+                ErrorKind::ModelRateLimited,
+                format!("it asks us to slow down{wait}"),
+            )
+        }
+        StatusCode::REQUEST_TIMEOUT => (
+            ErrorKind::ModelUnavailable,
+            "it did not get the request in time".to_owned(),
+        ),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
+            ErrorKind::ModelRequestRefused,
+            "check the judge's key and what it may use".to_owned(),
+        ),
+        StatusCode::NOT_FOUND => (
+            ErrorKind::ModelRequestRefused,
+            "check the judge's base URL and model name".to_owned(),
+        ),
+        status if status.is_server_error() => (
+            ErrorKind::ModelUnavailable,
+            "it has trouble of its own".to_owned(),
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            ErrorKind::JudgeInputTooLarge,
+            "lower max_input_bytes in the plan".to_owned(),
+        ),
+        _ if error.code.as_deref() == Some("context_length_exceeded") => (
+            ErrorKind::JudgeInputTooLarge,
+            "lower max_input_bytes in the plan".to_owned(),
+        ),
+        _ => (
+            ErrorKind::ModelRequestRefused,
+            "it refuses the request: check model name and parameters".to_owned(),
+        ),
+    };
+    let message = format!("the model's endpoint answered with status {status}{code}: {advice}");
+    GradeError::new(kind, message)
+}
+
+/// The cause at the bottom, e.g. `connection refused`: free of addresses and of what the endpoint sent.
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,178 @@
+//! Answers that somebody wrote by hand: for fixtures that show what a good, a bad or a broken judge leads to.
+//!
+//! ```toml
+//! [quality.criteria]                       # `quality` is a grader of the plan; one line for each criterion
+//! greets = { met = true, reason = "It opens with a greeting.", quote = "Dear Ms Ortiz" }
+//! report = { met = true, reason = "The report is there.", attachment = "report.pdf" }
+//! spam = { met = false, reason = "There is none." }
+//!
+//! [style]                                  # or the very words of the judge; a list for when it is asked again
+//! raw = ["I think it is fine!", '{"tone": {"reason": "It is.", "met": true}}']
+//!
+//! [law]
+//! refuses = true
+//! ```
+//!
+//! What is written here goes the way of every answer: it is parsed, and its quotes are looked up.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
+
+use super::judge::{Finish, JudgeError, Question, Reply};
+use crate::verdict::{ErrorKind, GradeError};
+
+/// The hand-written answers of a fixture.
+pub(super) struct Script {
+    path: PathBuf,
+    graders: BTreeMap<String, Lines>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lines {
+    #[serde(default)]
+    criteria: BTreeMap<String, Line>,
+    #[serde(default, deserialize_with = "one_or_more")]
+    raw: Vec<String>,
+    #[serde(default)]
+    refuses: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    met: bool,
+    reason: String,
+    #[serde(default)]
+    quote: Option<String>,
+    #[serde(default)]
+    attachment: Option<String>,
+}
+
+impl Script {
+    /// Reads the file.
+    pub(super) fn open(path: &Path) -> Result<Self, JudgeError> {
+        let unusable = |message: String| JudgeError::Answers {
+            path: path.to_owned(),
+            message,
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| unusable(error.to_string()))?;
+        let graders: BTreeMap<String, Lines> =
+            toml::from_str(&text).map_err(|error| unusable(error.to_string()))?;
+        for (name, lines) in &graders {
+            let ways = [!lines.criteria.is_empty(), !lines.raw.is_empty(), lines.refuses];
+            if ways.iter().filter(|way| **way).count() != 1 {
+                let message = format!("`{name}` needs exactly one of `criteria`, `raw` and `refuses = true`");
+                return Err(unusable(message));
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            graders,
+        })
+    }
+
+    /// The answer to a question.
+    pub(super) fn answer(&self, question: &Question<'_>) -> Result<Reply, GradeError> {
+        let mismatch = |message: String| {
+            let message = format!("{message} in the scripted answers {}", self.path.display());
+            GradeError::new(ErrorKind::ReplayMismatch, message)
+        };
+        let grader = question.grader;
+        let lines = self
+            .graders
+            .get(grader)
+            .ok_or_else(|| mismatch(format!("add a table for grader `{grader}`")))?;
+        let reply = |text, finish| Reply {
+            text,
+            finish,
+            model: "scripted".to_owned(),
+            usage: None,
+        };
+        if lines.refuses {
+            return Ok(reply(String::new(), Finish::Refused));
+        }
+        if let Some(raw) = lines.raw.get(question.asked_before).or(lines.raw.last()) {
+            return Ok(reply(raw.clone(), Finish::Complete));
+        }
+        let asked = |id: &str| question.criteria.iter().any(|criterion| criterion.id == id);
+        if let Some(id) = lines.criteria.keys().find(|id| !asked(id)) {
+            return Err(mismatch(format!(
+                "remove criterion `{id}` of grader `{grader}`, which the plan does not have,"
+            )));
+        }
+        let mut answers = Map::new();
+        for criterion in question.criteria {
+            let id = &criterion.id;
+            let line = lines
+                .criteria
+                .get(id)
+                .ok_or_else(|| mismatch(format!("add criterion `{id}` of grader `{grader}`")))?;
+            let mut answer = Map::new();
+            if let Some(evidence) = line.quote.as_ref().or(line.attachment.as_ref()) {
+                answer.insert("evidence".to_owned(), Value::from(evidence.as_str()));
+            }
+            answer.insert("reason".to_owned(), Value::from(line.reason.as_str()));
+            answer.insert("met".to_owned(), Value::from(line.met));
+            answers.insert(id.clone(), Value::Object(answer));
+        }
+        Ok(reply(json!(answers).to_string(), Finish::Complete))
+    }
+}
+
+/// One text or a list of texts.
+fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    struct Texts;
+
+    impl<'de> Visitor<'de> for Texts {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a text or a list of texts")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut texts = Vec::new();
+            while let Some(text) = items.next_element()? {
+                texts.push(text);
+            }
+            Ok(texts)
+        }
+    }
+
+    deserializer.deserialize_any(Texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(text: &str) -> Result<Script, JudgeError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Script::open(file.path())
+    }
+
+    #[test]
+    fn a_grader_is_answered_in_exactly_one_way() {
+        let good = "[a]\nraw = 'x'\n[b]\nrefuses = true\n[c.criteria]\nx = { met = true, reason = 'r' }";
+        assert_eq!(open(good).unwrap().graders.len(), 3);
+        for wrong in [
+            "[a]",
+            "[a]\nraw = 'x'\nrefuses = true",
+            "[a]\nraw = 1",
+            "[a]\nrow = 'x'",
+            "[",
+        ] {
+            assert!(open(wrong).is_err(), "{wrong}");
+        }
+    }
+}
