@@ -1,0 +1,41 @@
+# Two commands for a fresh machine: `make run` and `make test`. Both use the same build profile.
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint fmt bench deny tools
+
+ASSAY := target/debug/assay
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## Verify the fixture jobs on SQLite, without model or broker
+	@$(ASSAY) run --report json=.assay/report.json
+	@echo "report: .assay/report.json; the log of a job: $(ASSAY) log job_csv_cleaned"
+
+build: tools ## Build what is missing
+	@cargo build --locked --bin assay
+
+test: lint ## Everything: format, lints, plans, all tests
+	cargo test --locked
+	$(ASSAY) plan check
+	@echo "all good"
+
+lint: tools ## Format and lints
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+
+fmt: ## Format the code
+	cargo fmt
+
+bench: build ## Measure: a check beside bare wasmtime, comparators beside GNU diff
+	cargo bench --locked --profile dev --bench check
+	cargo bench --locked --profile dev --bench compare
+
+deny: ## Licences, sources and advisories (needs cargo-deny and its database)
+	cargo deny check
+
+# A C compiler is needed once, for SQLite and ring; everything else is Rust.
+tools:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run this again" >&2; exit 2; }
+	@command -v cc >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq gcc libc6-dev; \
+	  else echo "a C compiler is missing: apt-get install gcc libc6-dev" >&2; exit 2; fi; }

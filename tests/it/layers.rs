@@ -1,0 +1,64 @@
+//! Arrows point down only, and each driver crate is known to one place (DESIGN.md sections 6 and 8).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::path::Path;
+
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = walkdir::WalkDir::new(&root).into_iter().map(Result::unwrap);
+    let files = files.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs"));
+    files
+        .map(|entry| {
+            let name = entry.path().strip_prefix(&root).unwrap().display().to_string();
+            (name, std::fs::read_to_string(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn a_driver_crate_is_used_in_one_place_only() {
+    let homes = [
+        ("sqlx", "journal/"),
+        ("wasmtime", "sandbox/"),
+        ("async_openai", "graders/rubric/live/"),
+        ("clap", "c"),
+    ];
+    for (name, text) in sources() {
+        for (driver, home) in homes {
+            let uses = text.lines().any(|line| {
+                let code = line.split("//").next().unwrap_or_default();
+                code.contains(&format!("{driver}::"))
+            });
+            assert!(!uses || name.starts_with(home), "{name} uses {driver}");
+        }
+    }
+}
+
+#[test]
+fn nothing_imports_what_lies_above_it() {
+    // From the bottom up; what is on one line may know each other.
+    let layers: &[&[&str]] = &[
+        &["digest", "job"],
+        &["secrets", "entry", "submission", "verdict", "clock"],
+        &["plan", "log", "sandbox", "evidence", "outcome"],
+        &["graders", "journal"],
+        &["verify"],
+        &["desk", "report", "config", "shutdown", "telemetry"],
+        &["cli"],
+    ];
+    let level = |module: &str| layers.iter().position(|layer| layer.contains(&module));
+    for (name, text) in sources() {
+        let module = name.split('/').next().unwrap().trim_end_matches(".rs");
+        let Some(own) = level(module) else {
+            assert!(["main", "lib"].contains(&module), "{module} has no place in the layers");
+            continue;
+        };
+        for line in text.lines().filter(|line| line.trim_start().starts_with("use crate::")) {
+            let used = line.trim_start().trim_start_matches("use crate::");
+            let used = used.split([':', ';', '{']).next().unwrap();
+            let used_level = level(used).unwrap_or_else(|| panic!("{name}: {used} has no place in the layers"));
+            assert!(used_level <= own, "{name} imports {used}, which lies above it");
+        }
+    }
+}
