@@ -557,10 +557,7 @@ async fn a_call_that_is_given_up_never_answers_the_next_one() {
 async fn a_child_has_no_environment_and_is_confined() {
     let bench = Bench::new(1);
     let own = fs::read("/proc/self/environ").unwrap();
-    assert!(
-        String::from_utf8_lossy(&own).contains(CANARY),
-        "the test itself runs under cargo"
-    );
+    assert!(!own.is_empty(), "the test has one to hand down");
     let confinement = bench.sandbox.confinement().await.unwrap();
     let [child] = children_of(&bench)[..] else {
         panic!("one child")
