@@ -4,6 +4,7 @@
 //!
 //! - `contract`: the types of `graders/wit/check.wit` and what an answer must be like.
 //! - `pool`: [`Sandbox`], the only way in; children, prepared modules, one call per child at a time.
+//!   `ran`: what a call comes to.
 //! - `process`: the parent's side of one child. `protocol`: the frames between the two.
 //! - `child`, `guest`: what runs inside a child. `confine`: what a child gives up before it does.
 //! - `compile`, `cache`, `modules`: from a file to native code, compiled once in a child of its own.
@@ -25,6 +26,7 @@ mod modules;
 mod pool;
 mod process;
 mod protocol;
+mod ran;
 
 use std::process::ExitCode;
 
@@ -33,7 +35,8 @@ pub use self::engine::ENGINE_VERSION;
 pub use self::error::{ErrorKind, Refusal, Resource, SandboxError};
 pub use self::limits::{Limits, LimitsError};
 pub use self::modules::{Inspection, Module, ModuleDigest, ModuleSource};
-pub use self::pool::{Ran, Sandbox, SandboxConfig};
+pub use self::pool::{Sandbox, SandboxConfig};
+pub use self::ran::Ran;
 
 /// Runs a hidden subcommand of the sandbox if this process was started for one.
 ///

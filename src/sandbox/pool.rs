@@ -9,11 +9,11 @@ use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::cache::Cache;
 use super::compile::{Compilation, compile};
-use super::engine::{ENGINE_VERSION, engine, fingerprint};
+use super::engine::{engine, fingerprint};
 use super::modules::Compiled;
 use super::process::Process;
 use super::protocol::{FrameError, Outcome, REQUEST_BYTES, Request, Response, encode, response_bytes};
-use super::{Answer, Call, Inspection, Limits, Module, ModuleDigest, ModuleSource, Refusal, SandboxError};
+use super::{Call, Inspection, Limits, Module, ModuleDigest, ModuleSource, Ran, Refusal, SandboxError};
 
 /// Modules whose state is kept in memory; the cache on disk keeps all.
 const REMEMBERED: usize = 256;
@@ -46,23 +46,6 @@ impl SandboxConfig {
             grace: Duration::from_secs(10),
         }
     }
-}
-
-/// A check that ran to its end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ran {
-    /// What the check says, or its own error text (at most 4 KiB, control characters and all).
-    pub answer: Result<Answer, String>,
-    /// Units of fuel: the same for the same module, call and engine version.
-    pub fuel_used: u64,
-    /// Most linear memory in use, in bytes.
-    pub peak_memory_bytes: u64,
-    /// Wall clock time within the child. Never to be part of a verdict.
-    pub time: Duration,
-    /// Digest of the check's file.
-    pub module: ModuleDigest,
-    /// Name and version of the engine.
-    pub engine: &'static str,
 }
 
 type Prepared = Arc<OnceCell<Result<Arc<Compiled>, Refusal>>>;
@@ -178,7 +161,7 @@ impl Sandbox {
             response = self.exchange(module, call, limits).await?;
         }
         drop(slot);
-        conclude(response, module, limits)
+        Ran::of(response, module, limits)
     }
 
     /// Starts a child if there is none, and says how it is confined.
@@ -310,39 +293,6 @@ impl Sandbox {
         .map(Ok)
         .map_err(SandboxError::Cache)
     }
-}
-
-/// What a response means.
-fn conclude(response: Response, module: &Module, limits: &Limits) -> Result<Ran, SandboxError> {
-    let answer = match response.outcome {
-        Outcome::Returned(Ok(raw)) => Ok(Answer::check(raw)?),
-        Outcome::Returned(Err(text)) => Err(text),
-        Outcome::OutOfFuel => return Err(SandboxError::FuelExhausted { limit: limits.fuel }),
-        Outcome::Refused { resource, asked } => {
-            let limit = match resource {
-                super::Resource::Memory => limits.memory_bytes,
-                super::Resource::Table => limits.table_elements,
-            };
-            return Err(SandboxError::MemoryRefused {
-                resource,
-                asked,
-                limit,
-            });
-        }
-        Outcome::Trapped(text) => return Err(SandboxError::Trap(text)),
-        Outcome::Malformed(text) => return Err(SandboxError::MalformedAnswer(text)),
-        Outcome::Interrupted => return Err(SandboxError::WallGuard { wall: limits.wall }),
-        Outcome::Host(text) => return Err(SandboxError::Host(text)),
-        Outcome::Damaged(text) => return Err(SandboxError::Cache(std::io::Error::other(text))),
-    };
-    Ok(Ran {
-        answer,
-        fuel_used: response.fuel_used,
-        peak_memory_bytes: response.peak_memory_bytes,
-        time: response.time,
-        module: module.digest(),
-        engine: ENGINE_VERSION,
-    })
 }
 
 /// Runs file work off the runtime's threads.
