@@ -2,9 +2,12 @@
 //! small numbers need no tree of them.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use memchr::memchr2;
 
 use super::escape::quoted;
@@ -37,7 +40,18 @@ struct Node {
 pub(super) struct Tape<'t> {
     text: &'t str,
     nodes: Vec<Node>,
+    /// The keys of each object that has more than [`FEW`] of them.
+    tables: HashMap<usize, KeyTable>,
 }
+
+/// The keys of one object, to be found by name.
+struct KeyTable {
+    hasher: RandomState,
+    keys: HashTable<u32>,
+}
+
+/// An object with no more keys than this is searched rather than indexed.
+const FEW: usize = 8;
 
 /// What kind of value a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,13 +94,14 @@ impl<'t> Tape<'t> {
         parser
             .document()
             .map_err(|wrong| malformed(wrong.to_owned(), parser.at.min(text.len())))?;
-        let tape = Self {
+        let mut tape = Self {
             text: valid,
             nodes: parser.nodes,
+            tables: HashMap::new(),
         };
-        match tape.duplicate_key() {
-            None => Ok(tape),
-            Some(key) => {
+        match tape.index_keys() {
+            Ok(()) => Ok(tape),
+            Err(key) => {
                 let reason = format!(
                     "the key {} twice in one object",
                     quoted(tape.raw(key).as_bytes(), 60)
@@ -184,31 +199,59 @@ impl<'t> Tape<'t> {
         self.raw(node) == other.raw(other_node) || self.string(node) == other.string(other_node)
     }
 
-    fn duplicate_key(&self) -> Option<usize> {
-        let mut seen = HashSet::new();
-        for object in (0..self.len()).filter(|node| self.kind(*node) == Kind::Object) {
-            let keys = || self.children(object);
-            let duplicate = if keys().nth(FEW).is_none() {
-                keys().enumerate().find_map(|(index, key)| {
-                    keys()
-                        .take(index)
-                        .any(|before| self.same_string(key, self, before))
-                        .then_some(key)
-                })
-            } else {
-                seen.clear();
-                keys().find(|key| !seen.insert(self.string(*key)))
-            };
-            if duplicate.is_some() {
-                return duplicate;
+    /// The key of an object that stands for `name`.
+    pub(super) fn find_key(&self, object: usize, name: &str) -> Option<usize> {
+        match self.tables.get(&object) {
+            Some(table) => {
+                let is_name = |key: &u32| self.string(*key as usize) == name;
+                table
+                    .keys
+                    .find(table.hasher.hash_one(name), is_name)
+                    .map(|key| *key as usize)
+            }
+            None => self.children(object).find(|key| self.string(*key) == name),
+        }
+    }
+
+    /// Makes the tables of keys; an error is a key that its object has twice.
+    fn index_keys(&mut self) -> Result<(), usize> {
+        for object in 0..self.len() {
+            if self.kind(object) != Kind::Object {
+                continue;
+            }
+            if self.children(object).nth(FEW).is_some() {
+                let table = self.table_of(object)?;
+                self.tables.insert(object, table);
+                continue;
+            }
+            for (index, key) in self.children(object).enumerate() {
+                if self
+                    .children(object)
+                    .take(index)
+                    .any(|before| self.same_string(key, self, before))
+                {
+                    return Err(key);
+                }
             }
         }
-        None
+        Ok(())
+    }
+
+    fn table_of(&self, object: usize) -> Result<KeyTable, usize> {
+        let hasher = RandomState::new();
+        let mut keys = HashTable::with_capacity(self.children(object).count());
+        for key in self.children(object) {
+            let name = self.string(key);
+            let is_same = |other: &u32| self.string(*other as usize) == name;
+            let rehash = |other: &u32| hasher.hash_one(&*self.string(*other as usize));
+            match keys.entry(hasher.hash_one(&*name), is_same, rehash) {
+                Entry::Occupied(_) => return Err(key),
+                Entry::Vacant(place) => place.insert(in_32_bits(key)),
+            };
+        }
+        Ok(KeyTable { hasher, keys })
     }
 }
-
-/// An object with no more keys than this is searched rather than indexed.
-pub(super) const FEW: usize = 8;
 
 /// The length of the string that `text` starts with, quotes included.
 fn string_end(text: &[u8]) -> usize {

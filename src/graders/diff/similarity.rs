@@ -14,7 +14,7 @@ use super::subsequence::{characters, common_length, is_continuation};
 /// the last that differ.
 const MOST_CELLS: usize = 1 << 33;
 /// The largest table between two pieces that agree, and of all these together.
-const MOST_CELLS_OF_GAP: usize = 1 << 24;
+const MOST_CELLS_OF_GAP: usize = 1 << 30;
 const MOST_CELLS_OF_GAPS: usize = 1 << 33;
 
 /// `ratio = 2 * common / (expected + actual)` in characters, 1 if both texts are empty, where `common` is the length

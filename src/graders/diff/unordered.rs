@@ -4,6 +4,7 @@ use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use hashbrown::HashTable;
+use memchr::memchr_iter;
 
 use super::comparison::{Comparison, counted, share};
 use super::difference::{Difference, Sheet};
@@ -56,7 +57,10 @@ pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Co
         rules.hash(line, &mut hasher);
         hasher.finish()
     };
-    let mut wanted: HashTable<Wanted> = HashTable::new();
+    // Room from the start, for moving millions of lines costs more than not using some of it: distinct lines are
+    // hardly shorter than four bytes, line feed included, where there are many.
+    let room = memchr_iter(b'\n', expected).count().min(expected.len() / 4) + 1;
+    let mut wanted: HashTable<Wanted> = HashTable::with_capacity(room);
     let mut expected_count = 0;
     for line in Items::new(unit, expected) {
         expected_count += 1;
@@ -126,10 +130,14 @@ fn line_at(text: &[u8], start: u32) -> &[u8] {
 fn first_missing(wanted: &HashTable<Wanted>) -> Vec<u32> {
     let mut first = BinaryHeap::new();
     for line in wanted.iter().filter(|line| line.count > 0) {
-        first.push((line.start, line.count));
-        if first.len() > Difference::MOST_ROWS {
+        let is_full = first.len() == Difference::MOST_ROWS;
+        if is_full && first.peek().is_some_and(|(last, _)| line.start > *last) {
+            continue;
+        }
+        if is_full {
             first.pop();
         }
+        first.push((line.start, line.count));
     }
     let each = |(start, count)| std::iter::repeat_n(start, usize::try_from(count).unwrap_or(usize::MAX));
     first
