@@ -3,8 +3,7 @@
 //!     cargo bench --profile dev --bench compare
 //!
 //! The dev profile is the one that the project is built and used with, so nothing is built again. Each row is the median
-//! of several runs after one that warms the page cache, taken in turns; peak memory is that of the largest run. The
-//! two programs do not do the same: `assay diff` compares words and shows the first 200 rows, `diff` compares
+//! of several runs after one that warms the page cache, taken in turns. The two programs do not do the same: `assay diff` compares words and shows the first 200 rows, `diff` compares
 //! lines and shows them all.
 
 use std::ffi::OsStr;
@@ -53,7 +52,8 @@ fn main() -> std::io::Result<()> {
             )
         };
         let theirs = || run("diff", &[], &left, &right);
-        (ours()?, theirs()?);
+        ours()?;
+        theirs()?;
         let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
         for _ in 0..RUNS {
             our_times.push(ours()?);

@@ -22,8 +22,8 @@ pub struct DiffArgs {
     pub compare: Comparator,
     /// An option of the comparator, as in a plan; may be given again
     ///
-    /// ignore_case, ignore_space, ignore_trailing_space, ignore_blank_lines (true or false), abs_tol, rel_tol (numbers),
-    /// ignore_paths (a JSON Pointer, one each time), min_ratio (above 0 and at most 1).
+    /// `ignore_case`, `ignore_space`, `ignore_trailing_space`, `ignore_blank_lines` (true or false), `abs_tol`, `rel_tol`
+    /// (numbers), `ignore_paths` (a JSON Pointer, one each time), `min_ratio` (above 0 and at most 1).
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub set: Vec<(String, String)>,
     /// Print one JSON object instead: same, score, summary, difference
