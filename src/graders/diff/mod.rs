@@ -32,6 +32,7 @@ mod escape;
 mod exact;
 mod items;
 mod json;
+mod json_parser;
 mod json_tape;
 mod number;
 mod options;

@@ -10,7 +10,6 @@ use super::comparison::{Comparison, counted, share};
 use super::difference::{Difference, Sheet};
 use super::escape::quoted;
 use super::items::{Items, Unit, line_number, offset_of, without_bom};
-use super::json_tape::in_32_bits;
 use super::options::Settings;
 use super::rules::Rules;
 
@@ -22,6 +21,16 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn new(text: &[u8], line: &[u8]) -> Self {
+        // `compare` refuses texts whose offsets do not fit.
+        let in_32_bits = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self {
+            start: in_32_bits(offset_of(text, line)),
+            length: in_32_bits(line.len()),
+            count: 1,
+        }
+    }
+
     fn line<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         &text[self.start as usize..][..self.length as usize]
     }
@@ -68,11 +77,7 @@ pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Co
         let entry = wanted.entry(hash(line), same, |known| hash(known.line(expected)));
         entry
             .and_modify(|known| known.count += 1)
-            .or_insert_with(|| Wanted {
-                start: in_32_bits(offset_of(expected, line)),
-                length: in_32_bits(line.len()),
-                count: 1,
-            });
+            .or_insert_with(|| Wanted::new(expected, line));
     }
     let mut actual_count = 0;
     let mut surplus = Surplus::default();
