@@ -21,7 +21,10 @@ pub(super) struct DiffArgs {
     #[arg(long, value_name = "COMPARATOR", default_value = "lines")]
     pub compare: Comparator,
     /// An option of the comparator, as in a plan; may be given again
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value, long_help = SET_HELP)]
+    ///
+    /// `ignore_case`, `ignore_space`, `ignore_trailing_space`, `ignore_blank_lines` (true or false), `abs_tol`, `rel_tol`
+    /// (numbers), `ignore_paths` (a JSON Pointer, one each time), `min_ratio` (above 0 and at most 1).
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
     pub set: Vec<(String, String)>,
     /// Print one JSON object instead: same, score, summary, difference
     #[arg(long)]
@@ -31,11 +34,6 @@ pub(super) struct DiffArgs {
     /// The text to judge: a file, or - for standard input
     pub actual: PathBuf,
 }
-
-const SET_HELP: &str = "\
-An option of the comparator, as in a plan; may be given again:
-ignore_case, ignore_space, ignore_trailing_space, ignore_blank_lines (true or false),
-abs_tol, rel_tol (numbers), ignore_paths (a JSON Pointer, one each time), min_ratio (above 0 and at most 1)";
 
 const EXAMPLES: &str = "\
 Examples:

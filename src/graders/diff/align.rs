@@ -8,7 +8,7 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
-use super::items::Items;
+use super::items::{Items, Unit};
 use super::rules::Rules;
 
 /// How many items a short look ahead passes over, both sides together.
@@ -19,8 +19,10 @@ const RUN: usize = 2;
 const LOOK_AHEAD_WORK: usize = 16_000_000;
 const BLOCK_ITEMS: usize = 4096;
 const BLOCK_BYTES: usize = 256 * 1024;
-/// How many blocks may be aligned.
-const BLOCKS: usize = 768;
+/// Pieces are cut by chance, so that as many of them may be more or less text; a block of them is so many bytes instead.
+const BLOCK_BYTES_OF_PIECES: usize = 32 * 1024;
+/// How many items may be aligned in blocks, both sides together.
+const BLOCK_WORK: usize = 6_000_000;
 /// How many places of a repeated item are considered within a block.
 const CANDIDATES: usize = 8;
 
@@ -46,7 +48,7 @@ pub(super) fn align<'e, 'a>(
     let mut search = Search {
         rules,
         work: LOOK_AHEAD_WORK,
-        blocks: BLOCKS,
+        items: BLOCK_WORK,
     };
     loop {
         let here = (expected, actual);
@@ -108,7 +110,7 @@ impl Path {
 struct Search<'r> {
     rules: &'r Rules,
     work: usize,
-    blocks: usize,
+    items: usize,
 }
 
 impl Search<'_> {
@@ -116,8 +118,12 @@ impl Search<'_> {
         if let Some(path) = self.look_ahead(expected, actual) {
             return Some(path);
         }
-        self.blocks = self.blocks.checked_sub(1)?;
-        Some(self.align_block(&block(expected), &block(actual)))
+        if self.items == 0 {
+            return None;
+        }
+        let (items, others) = (block(expected), block(actual));
+        self.items = self.items.saturating_sub(items.len() + others.len());
+        Some(self.align_block(&items, &others))
     }
 
     fn look_ahead(&mut self, expected: Items<'_>, actual: Items<'_>) -> Option<Path> {
@@ -263,11 +269,15 @@ fn first_items(mut items: Items<'_>) -> ([&[u8]; LOOK_AHEAD + RUN], usize) {
 }
 
 fn block(items: Items<'_>) -> Vec<&[u8]> {
+    let most_bytes = match items.unit() {
+        Unit::Piece => BLOCK_BYTES_OF_PIECES,
+        _ => BLOCK_BYTES,
+    };
     let mut bytes = 0;
     let within = |item: &&[u8]| {
         let first = bytes == 0;
         bytes += item.len() + 1;
-        first || bytes <= BLOCK_BYTES
+        first || bytes <= most_bytes
     };
     items.take(BLOCK_ITEMS).take_while(within).collect()
 }
@@ -276,7 +286,6 @@ fn block(items: Items<'_>) -> Vec<&[u8]> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::items::Unit;
     use super::*;
 
     fn steps(expected: &str, actual: &str) -> String {

@@ -17,10 +17,12 @@ pub(super) enum Unit {
     Token,
     /// Runs of anything but white space, and runs of white space.
     TokenOrSpace,
-    /// About 16 bytes each, cut where the text itself says so, so that an insertion moves no cut beyond its surroundings.
+    /// About 20 bytes each, cut where the text itself says so, so that an insertion moves no cut beyond its surroundings.
     Piece,
 }
 
+/// Shorter ones would agree by chance, and lead astray.
+const SHORTEST_PIECE: usize = 8;
 const LONGEST_PIECE: usize = 64;
 
 /// The items of a text, from the first.
@@ -33,6 +35,10 @@ pub(super) struct Items<'t> {
 impl<'t> Items<'t> {
     pub(super) fn new(unit: Unit, text: &'t [u8]) -> Self {
         Self { unit, rest: text }
+    }
+
+    pub(super) fn unit(&self) -> Unit {
+        self.unit
     }
 
     fn take(&mut self, length: usize) -> &'t [u8] {
@@ -132,16 +138,19 @@ fn run_start(text: &[u8], of_space: bool) -> usize {
         .map_or(0, |last| last + 1)
 }
 
+/// A piece ends with a line, or where the last four bytes hash to zero in four bits, unless it is too short yet; or
+/// when it gets too long; and never within a character.
 fn piece_end(text: &[u8]) -> usize {
-    let mut previous = 0_u8;
+    let mut last_four = 0_u32;
     for (index, byte) in text.iter().enumerate() {
         let length = index + 1;
-        let here = previous.wrapping_mul(31).wrapping_add(byte.wrapping_mul(17)) >> 4 == 0;
+        last_four = last_four << 8 | u32::from(*byte);
+        let is_sign = *byte == b'\n' || last_four.wrapping_mul(0x9e37_79b1) >> 28 == 0;
+        let is_cut = is_sign && length >= SHORTEST_PIECE || length >= LONGEST_PIECE;
         let in_character = text.get(length).is_some_and(|next| next & 0xc0 == 0x80);
-        if (here || length >= LONGEST_PIECE) && !in_character || length >= 2 * LONGEST_PIECE {
+        if is_cut && !in_character || length >= 2 * LONGEST_PIECE {
             return length;
         }
-        previous = *byte;
     }
     text.len()
 }

@@ -1,14 +1,11 @@
 //! The comparator `json`: the same value, whatever the layout and the order of keys.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-
 use super::Comparator;
 use super::comparison::{CompareError, Comparison, counted, share};
 use super::difference::{Difference, Sheet};
 use super::escape::quoted;
 use super::items::without_bom;
-use super::json_tape::{FEW, Kind, Tape, in_32_bits};
+use super::json_tape::{Kind, Tape};
 use super::number::Decimal;
 use super::options::Settings;
 use super::pointer::{Admission, Pattern, push_segment};
@@ -189,10 +186,9 @@ impl Walk<'_, '_> {
         let (tape, actual_tape) = (self.expected, self.actual);
         let (mut missing, mut extra) = (Unpaired::default(), Unpaired::default());
         let mut paired = 0;
-        let keys = Keys::of(actual_tape, actual);
         for key in tape.children(expected) {
             let name = tape.string(key);
-            match (keys.find(&name), self.below(patterns, &name)) {
+            match (actual_tape.find_key(actual, &name), self.below(patterns, &name)) {
                 (_, None) => self.ignore(Some(key), None),
                 (None, Some(_)) => missing.push(key),
                 (Some(actual_key), Some(below)) => {
@@ -204,14 +200,12 @@ impl Walk<'_, '_> {
                 }
             }
         }
-        drop(keys);
         if paired < actual_tape.children(actual).count() {
-            let keys = Keys::of(tape, expected);
             for key in actual_tape.children(actual) {
                 let name = actual_tape.string(key);
                 if self.below(patterns, &name).is_none() {
                     self.ignore(None, Some(key));
-                } else if keys.find(&name).is_none() {
+                } else if tape.find_key(expected, &name).is_none() {
                     extra.push(key);
                 }
             }
@@ -301,33 +295,6 @@ fn same_number(raw: &[u8], actual_raw: &[u8]) -> bool {
     match (Decimal::parse(raw), Decimal::parse(actual_raw)) {
         (Some(number), Some(actual_number)) => number.equals(&actual_number),
         _ => false,
-    }
-}
-
-/// The keys of an object, to be found by name.
-enum Keys<'w, 't> {
-    Few { tape: &'w Tape<'t>, object: usize },
-    Many(HashMap<Cow<'t, str>, u32>),
-}
-
-impl<'w, 't> Keys<'w, 't> {
-    fn of(tape: &'w Tape<'t>, object: usize) -> Self {
-        if tape.children(object).nth(FEW).is_none() {
-            return Self::Few { tape, object };
-        }
-        let mut keys = HashMap::with_capacity(tape.children(object).count());
-        keys.extend(
-            tape.children(object)
-                .map(|key| (tape.string(key), in_32_bits(key))),
-        );
-        Self::Many(keys)
-    }
-
-    fn find(&self, name: &str) -> Option<usize> {
-        match self {
-            Self::Few { tape, object } => tape.children(*object).find(|key| tape.string(*key) == name),
-            Self::Many(keys) => keys.get(name).map(|key| *key as usize),
-        }
     }
 }
 

@@ -2,16 +2,16 @@
 //! small numbers need no tree of them.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 
-use memchr::memchr2;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::escape::quoted;
 use super::items::Place;
-
-/// How deep arrays and objects may be nested, as in `serde_json`.
-const MOST_DEPTH: usize = 128;
+use super::json_parser::{Node, Parser, in_32_bits, string_end, unescaped};
 
 /// What is wrong with a text that should be JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,18 +26,23 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// A value or a key: where it starts, and which node comes after it and all that is in it. 8 bytes: there may be millions.
-struct Node {
-    start: u32,
-    next: u32,
-}
-
 /// A JSON document. A node is the number of a value or a key in the order of the text; an object's keys are each
 /// followed by their value.
 pub(super) struct Tape<'t> {
     text: &'t str,
     nodes: Vec<Node>,
+    /// The keys of each object that has more than [`FEW`] of them.
+    tables: HashMap<usize, KeyTable>,
 }
+
+/// The keys of one object, to be found by name.
+struct KeyTable {
+    hasher: RandomState,
+    keys: HashTable<u32>,
+}
+
+/// An object with no more keys than this is searched rather than indexed.
+const FEW: usize = 8;
 
 /// What kind of value a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,21 +77,18 @@ impl<'t> Tape<'t> {
         };
         let valid = std::str::from_utf8(text)
             .map_err(|error| malformed("bytes that are not UTF-8".to_owned(), error.valid_up_to()))?;
-        let mut parser = Parser {
-            text,
-            at: 0,
-            nodes: Vec::new(),
-        };
+        let mut parser = Parser::new(text);
         parser
             .document()
             .map_err(|wrong| malformed(wrong.to_owned(), parser.at.min(text.len())))?;
-        let tape = Self {
+        let mut tape = Self {
             text: valid,
             nodes: parser.nodes,
+            tables: HashMap::new(),
         };
-        match tape.duplicate_key() {
-            None => Ok(tape),
-            Some(key) => {
+        match tape.index_keys() {
+            Ok(()) => Ok(tape),
+            Err(key) => {
                 let reason = format!(
                     "the key {} twice in one object",
                     quoted(tape.raw(key).as_bytes(), 60)
@@ -184,43 +186,58 @@ impl<'t> Tape<'t> {
         self.raw(node) == other.raw(other_node) || self.string(node) == other.string(other_node)
     }
 
-    fn duplicate_key(&self) -> Option<usize> {
-        let mut seen = HashSet::new();
-        for object in (0..self.len()).filter(|node| self.kind(*node) == Kind::Object) {
-            let keys = || self.children(object);
-            let duplicate = if keys().nth(FEW).is_none() {
-                keys().enumerate().find_map(|(index, key)| {
-                    keys()
-                        .take(index)
-                        .any(|before| self.same_string(key, self, before))
-                        .then_some(key)
-                })
-            } else {
-                seen.clear();
-                keys().find(|key| !seen.insert(self.string(*key)))
-            };
-            if duplicate.is_some() {
-                return duplicate;
+    /// The key of an object that stands for `name`.
+    pub(super) fn find_key(&self, object: usize, name: &str) -> Option<usize> {
+        match self.tables.get(&object) {
+            Some(table) => {
+                let is_name = |key: &u32| self.string(*key as usize) == name;
+                table
+                    .keys
+                    .find(table.hasher.hash_one(name), is_name)
+                    .map(|key| *key as usize)
+            }
+            None => self.children(object).find(|key| self.string(*key) == name),
+        }
+    }
+
+    /// Makes the tables of keys; an error is a key that its object has twice.
+    fn index_keys(&mut self) -> Result<(), usize> {
+        for object in 0..self.len() {
+            if self.kind(object) != Kind::Object {
+                continue;
+            }
+            if self.children(object).nth(FEW).is_some() {
+                let table = self.table_of(object)?;
+                self.tables.insert(object, table);
+                continue;
+            }
+            for (index, key) in self.children(object).enumerate() {
+                if self
+                    .children(object)
+                    .take(index)
+                    .any(|before| self.same_string(key, self, before))
+                {
+                    return Err(key);
+                }
             }
         }
-        None
+        Ok(())
     }
-}
 
-/// An object with no more keys than this is searched rather than indexed.
-pub(super) const FEW: usize = 8;
-
-/// The length of the string that `text` starts with, quotes included.
-fn string_end(text: &[u8]) -> usize {
-    let mut at = 1;
-    while let Some(found) = memchr2(b'"', b'\\', &text[at..]) {
-        at += found + 1;
-        if text[at - 1] == b'"' {
-            return at;
+    fn table_of(&self, object: usize) -> Result<KeyTable, usize> {
+        let hasher = RandomState::new();
+        let mut keys = HashTable::with_capacity(self.children(object).count());
+        for key in self.children(object) {
+            let name = self.string(key);
+            let is_same = |other: &u32| self.string(*other as usize) == name;
+            let rehash = |other: &u32| hasher.hash_one(&*self.string(*other as usize));
+            match keys.entry(hasher.hash_one(&*name), is_same, rehash) {
+                Entry::Occupied(_) => return Err(key),
+                Entry::Vacant(place) => place.insert(in_32_bits(key)),
+            };
         }
-        at += 1;
+        Ok(KeyTable { hasher, keys })
     }
-    text.len()
 }
 
 /// The length of the array or object that `text` starts with, if it is short; otherwise that of its beginning.
@@ -240,249 +257,6 @@ fn container_end(text: &[u8]) -> usize {
         }
     }
     at
-}
-
-/// The characters that the inside of a checked string stands for.
-fn unescaped(inner: &str) -> String {
-    let mut out = String::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some(found) = rest.find('\\') {
-        out.push_str(&rest[..found]);
-        let escape = rest.as_bytes()[found + 1];
-        rest = &rest[found + 2..];
-        match escape {
-            b'b' => out.push('\u{8}'),
-            b'f' => out.push('\u{c}'),
-            b'n' => out.push('\n'),
-            b'r' => out.push('\r'),
-            b't' => out.push('\t'),
-            b'u' => {
-                let high = hex4(rest.as_bytes()).unwrap_or(0);
-                rest = &rest[4..];
-                let code = if (0xd800..0xdc00).contains(&high) {
-                    let low = hex4(&rest.as_bytes()[2..]).unwrap_or(0);
-                    rest = &rest[6..];
-                    0x1_0000 + ((high - 0xd800) << 10) + (low.saturating_sub(0xdc00))
-                } else {
-                    high
-                };
-                out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
-            }
-            itself => out.push(char::from(itself)),
-        }
-    }
-    out.push_str(rest);
-    out
-}
-
-fn hex4(text: &[u8]) -> Option<u32> {
-    let digits = text.get(..4)?;
-    digits.iter().try_fold(0, |value, digit| {
-        Some(value << 4 | char::from(*digit).to_digit(16)?)
-    })
-}
-
-/// A strict parser. An error says what is wrong at `at`.
-struct Parser<'t> {
-    text: &'t [u8],
-    at: usize,
-    nodes: Vec<Node>,
-}
-
-impl Parser<'_> {
-    fn document(&mut self) -> Result<(), &'static str> {
-        self.skip_space();
-        if self.peek().is_none() {
-            return Err("no JSON value");
-        }
-        self.value(0)?;
-        self.skip_space();
-        if self.peek().is_some() {
-            Err("text after the JSON value")
-        } else {
-            Ok(())
-        }
-    }
-
-    fn value(&mut self, depth: usize) -> Result<(), &'static str> {
-        let node = self.open();
-        match self.peek() {
-            Some(b'{') => self.object(depth + 1)?,
-            Some(b'[') => self.array(depth + 1)?,
-            Some(b'"') => self.string()?,
-            Some(b't') => self.word(b"true")?,
-            Some(b'f') => self.word(b"false")?,
-            Some(b'n') => self.word(b"null")?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(_) => return Err("no JSON value"),
-            None => return Err("an end within a JSON value"),
-        }
-        self.close(node);
-        Ok(())
-    }
-
-    fn object(&mut self, depth: usize) -> Result<(), &'static str> {
-        self.enter(depth)?;
-        if self.takes(b'}') {
-            return Ok(());
-        }
-        loop {
-            self.skip_space();
-            if self.peek() != Some(b'"') {
-                return Err("no key");
-            }
-            let key = self.open();
-            self.string()?;
-            self.skip_space();
-            if !self.takes(b':') {
-                return Err("no colon after a key");
-            }
-            self.skip_space();
-            self.value(depth)?;
-            self.close(key);
-            self.skip_space();
-            if self.takes(b'}') {
-                return Ok(());
-            }
-            if !self.takes(b',') {
-                return Err("neither a comma nor the end of the object");
-            }
-        }
-    }
-
-    fn array(&mut self, depth: usize) -> Result<(), &'static str> {
-        self.enter(depth)?;
-        if self.takes(b']') {
-            return Ok(());
-        }
-        loop {
-            self.skip_space();
-            self.value(depth)?;
-            self.skip_space();
-            if self.takes(b']') {
-                return Ok(());
-            }
-            if !self.takes(b',') {
-                return Err("neither a comma nor the end of the array");
-            }
-        }
-    }
-
-    fn enter(&mut self, depth: usize) -> Result<(), &'static str> {
-        if depth > MOST_DEPTH {
-            return Err("arrays and objects nested more than 128 deep");
-        }
-        self.at += 1;
-        self.skip_space();
-        Ok(())
-    }
-
-    fn string(&mut self) -> Result<(), &'static str> {
-        self.at += 1;
-        loop {
-            match self.peek() {
-                None => return Err("an end within a string"),
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                Some(b'\\') => self.escape()?,
-                Some(..0x20) => return Err("a control character in a string"),
-                Some(_) => self.at += 1,
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), &'static str> {
-        match self.text.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => match hex4(&self.text[self.at + 2..]) {
-                None => return Err("an unknown escape in a string"),
-                Some(0xdc00..0xe000) => return Err("half of a surrogate pair in a string"),
-                Some(0xd800..0xdc00) => {
-                    let is_pair = self.text[self.at + 6..].starts_with(b"\\u")
-                        && matches!(hex4(&self.text[self.at + 8..]), Some(0xdc00..0xe000));
-                    if !is_pair {
-                        return Err("half of a surrogate pair in a string");
-                    }
-                    self.at += 12;
-                }
-                Some(_) => self.at += 6,
-            },
-            _ => return Err("an unknown escape in a string"),
-        }
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), &'static str> {
-        self.takes(b'-');
-        if !self.takes(b'0') && self.digits() == 0 {
-            return Err("no digit in a number");
-        }
-        if self.takes(b'.') && self.digits() == 0 {
-            return Err("no digit after a decimal point");
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            if self.digits() == 0 {
-                return Err("no digit in an exponent");
-            }
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> usize {
-        let count = self.text[self.at..]
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
-        self.at += count;
-        count
-    }
-
-    fn word(&mut self, word: &[u8]) -> Result<(), &'static str> {
-        if !self.text[self.at..].starts_with(word) {
-            return Err("no JSON value");
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    fn open(&mut self) -> usize {
-        self.nodes.push(Node {
-            start: in_32_bits(self.at),
-            next: 0,
-        });
-        self.nodes.len() - 1
-    }
-
-    fn close(&mut self, node: usize) {
-        self.nodes[node].next = in_32_bits(self.nodes.len());
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
-    }
-
-    fn takes(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        self.at += usize::from(found);
-        found
-    }
-
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-}
-
-/// `compare` refuses texts that would need more.
-pub(super) fn in_32_bits(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

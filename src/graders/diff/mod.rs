@@ -33,6 +33,7 @@ mod exact;
 mod grader;
 mod items;
 mod json;
+mod json_parser;
 mod json_tape;
 mod number;
 mod options;

@@ -13,15 +13,17 @@ use super::subsequence::{characters, common_length, is_continuation};
 /// The largest table of characters that is filled in whole: two texts of about 90,000 characters between the first and
 /// the last that differ.
 const MOST_CELLS: usize = 1 << 33;
-/// The largest table between two pieces that agree, and of all these together.
-const MOST_CELLS_OF_GAP: usize = 1 << 24;
-const MOST_CELLS_OF_GAPS: usize = 1 << 33;
+/// Cells of all tables between pieces that agree.
+const MOST_CELLS_OF_GAPS: usize = 1 << 34;
+/// The largest of these tables, and the slices that a larger gap is cut into, in bytes of its longer side.
+const MOST_CELLS_OF_GAP: usize = 1 << 30;
+const SLICE: usize = 4096;
 
 /// `ratio = 2 * common / (expected + actual)` in characters, 1 if both texts are empty, where `common` is the length
 /// of the longest common subsequence.
 ///
 /// It is exact where the product of both lengths, equal ends aside, is at most 2^33. Larger texts are cut into pieces
-/// of about 16 bytes which are aligned, and the exact method is used between pieces that agree; the ratio is then a
+/// of about 20 bytes which are aligned, and the exact method is used between pieces that agree; the ratio is then a
 /// lower bound, close for texts that are alike. It never is too high, it depends on nothing but the texts, and it
 /// is the same whichever of the two is the expected one.
 pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Comparison {
@@ -117,13 +119,10 @@ fn common(left: &[u8], right: &[u8]) -> usize {
 
 fn common_by_pieces(left: &[u8], right: &[u8]) -> usize {
     let mut common = 0;
-    let mut cells = MOST_CELLS_OF_GAPS;
-    let (mut left_done, mut right_done) = (0, 0);
-    let mut close_gap = |left_gap: &[u8], right_gap: &[u8]| {
-        let within = common_length(left_gap, right_gap, cells.min(MOST_CELLS_OF_GAP))?;
-        cells -= (left_gap.len() * right_gap.len()).min(cells);
-        Some(within)
+    let mut gaps = Gaps {
+        cells: MOST_CELLS_OF_GAPS,
     };
+    let (mut left_done, mut right_done) = (0, 0);
     align(
         Items::new(Unit::Piece, left),
         Items::new(Unit::Piece, right),
@@ -131,11 +130,64 @@ fn common_by_pieces(left: &[u8], right: &[u8]) -> usize {
         |step| {
             if let Step::Same(piece, other) = step {
                 let (start, other_start) = (offset_of(left, piece), offset_of(right, other));
-                common += close_gap(&left[left_done..start], &right[right_done..other_start]).unwrap_or(0);
+                common += gaps.common(&left[left_done..start], &right[right_done..other_start]);
                 common += characters(piece).count();
                 (left_done, right_done) = (start + piece.len(), other_start + other.len());
             }
         },
     );
-    common + close_gap(&left[left_done..], &right[right_done..]).unwrap_or(0)
+    common + gaps.common(&left[left_done..], &right[right_done..])
+}
+
+/// What lies between pieces that agree, and how many cells may still be spent on it.
+struct Gaps {
+    cells: usize,
+}
+
+impl Gaps {
+    /// The characters in common: exactly if the gap is small, slice by slice of both sides if it is not.
+    fn common(&mut self, left: &[u8], right: &[u8]) -> usize {
+        if left.is_empty() || right.is_empty() {
+            return 0;
+        }
+        if let Some(common) = self.exactly(left, right) {
+            return common;
+        }
+        let slices = left.len().max(right.len()).div_ceil(SLICE);
+        let (mut left_start, mut right_start) = (0, 0);
+        let mut common = 0;
+        for slice in 1..=slices {
+            let (left_end, right_end) = (cut(left, slice, slices), cut(right, slice, slices));
+            common += self
+                .exactly(&left[left_start..left_end], &right[right_start..right_end])
+                .unwrap_or(0);
+            (left_start, right_start) = (left_end, right_end);
+            if self.cells == 0 {
+                break;
+            }
+        }
+        common
+    }
+
+    fn exactly(&mut self, left: &[u8], right: &[u8]) -> Option<usize> {
+        let cells = left.len().saturating_mul(right.len());
+        if cells > MOST_CELLS_OF_GAP {
+            return None;
+        }
+        self.cells = self.cells.saturating_sub(cells);
+        if self.cells == 0 {
+            None
+        } else {
+            common_length(left, right, MOST_CELLS_OF_GAP)
+        }
+    }
+}
+
+/// The end of the given slice out of `slices`, moved to the end of a character.
+fn cut(text: &[u8], slice: usize, slices: usize) -> usize {
+    let end = text.len() * slice / slices;
+    end + text[end..]
+        .iter()
+        .take_while(|byte| is_continuation(**byte))
+        .count()
 }

@@ -4,12 +4,12 @@ use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use hashbrown::HashTable;
+use memchr::memchr_iter;
 
 use super::comparison::{Comparison, counted, share};
 use super::difference::{Difference, Sheet};
 use super::escape::quoted;
 use super::items::{Items, Unit, line_number, offset_of, without_bom};
-use super::json_tape::in_32_bits;
 use super::options::Settings;
 use super::rules::Rules;
 
@@ -21,6 +21,16 @@ struct Wanted {
 }
 
 impl Wanted {
+    fn new(text: &[u8], line: &[u8]) -> Self {
+        // `compare` refuses texts whose offsets do not fit.
+        let in_32_bits = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
+        Self {
+            start: in_32_bits(offset_of(text, line)),
+            length: in_32_bits(line.len()),
+            count: 1,
+        }
+    }
+
     fn line<'t>(&self, text: &'t [u8]) -> &'t [u8] {
         &text[self.start as usize..][..self.length as usize]
     }
@@ -56,7 +66,10 @@ pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Co
         rules.hash(line, &mut hasher);
         hasher.finish()
     };
-    let mut wanted: HashTable<Wanted> = HashTable::new();
+    // Room from the start, for moving millions of lines costs more than not using some of it: distinct lines are
+    // hardly shorter than four bytes, line feed included, where there are many.
+    let room = memchr_iter(b'\n', expected).count().min(expected.len() / 4) + 1;
+    let mut wanted: HashTable<Wanted> = HashTable::with_capacity(room);
     let mut expected_count = 0;
     for line in Items::new(unit, expected) {
         expected_count += 1;
@@ -64,11 +77,7 @@ pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Co
         let entry = wanted.entry(hash(line), same, |known| hash(known.line(expected)));
         entry
             .and_modify(|known| known.count += 1)
-            .or_insert_with(|| Wanted {
-                start: in_32_bits(offset_of(expected, line)),
-                length: in_32_bits(line.len()),
-                count: 1,
-            });
+            .or_insert_with(|| Wanted::new(expected, line));
     }
     let mut actual_count = 0;
     let mut surplus = Surplus::default();
@@ -126,10 +135,14 @@ fn line_at(text: &[u8], start: u32) -> &[u8] {
 fn first_missing(wanted: &HashTable<Wanted>) -> Vec<u32> {
     let mut first = BinaryHeap::new();
     for line in wanted.iter().filter(|line| line.count > 0) {
-        first.push((line.start, line.count));
-        if first.len() > Difference::MOST_ROWS {
+        let is_full = first.len() == Difference::MOST_ROWS;
+        if is_full && first.peek().is_some_and(|(last, _)| line.start > *last) {
+            continue;
+        }
+        if is_full {
             first.pop();
         }
+        first.push((line.start, line.count));
     }
     let each = |(start, count)| std::iter::repeat_n(start, usize::try_from(count).unwrap_or(usize::MAX));
     first
