@@ -298,8 +298,13 @@ mod tests {
 
     #[test]
     fn the_schema_puts_the_reason_before_the_verdict_and_every_criterion_once() {
-        insta::assert_snapshot!(schema(&criteria()).to_string(), @"");
-        insta::assert_snapshot!(form(&criteria()), @"");
+        insta::assert_snapshot!(schema(&criteria()).to_string(), @r#"{"type":"object","properties":{"tone":{"type":"object","properties":{"evidence":{"type":"string"},"reason":{"type":"string"},"met":{"type":"boolean"}},"required":["evidence","reason","met"],"additionalProperties":false},"spam":{"type":"object","properties":{"reason":{"type":"string"},"met":{"type":"boolean"}},"required":["reason","met"],"additionalProperties":false}},"required":["tone","spam"],"additionalProperties":false}"#);
+        insta::assert_snapshot!(form(&criteria()), @r#"
+        {
+          "tone": {"evidence": "words copied from the submission, or empty", "reason": "one or two sentences", "met": true or false},
+          "spam": {"reason": "one or two sentences", "met": true or false}
+        }
+        "#);
     }
 
     #[test]

@@ -163,7 +163,8 @@ mod tests {
             let block = fenced(nonce, "output text", &neutralise(&parts.concat()));
             prop_assert_eq!(block.matches("<<<").count(), 2);
             prop_assert_eq!(block.matches(">>>").count(), 2);
-            prop_assert!(block.ends_with(&format!("\n<<<END {nonce}>>>\n")));
+            let end = format!("\n<<<END {nonce}>>>\n");
+            prop_assert!(block.ends_with(&end));
         }
     }
 }

@@ -138,7 +138,7 @@ impl Rubric {
             }
             reply = self.judge.ask(question, &mut listener) => reply,
         };
-        listener.flush().await;
+        listener.end().await;
         let how = match &reply {
             Ok(reply) => format!("{} answered", reply.model),
             Err(error) => format!("the call failed ({})", error.kind),

@@ -284,7 +284,10 @@ mod tests {
             .iter()
             .map(|block| format!("{}: {}", block.label, block.text))
             .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @"
+        output text, beginning; it has 30 bytes: aaaaa
+        output text, end; about 20 bytes before this are not shown: zzzzz
+        ");
     }
 
     #[test]
