@@ -83,12 +83,13 @@ pub(super) fn neutralise_line(text: &str) -> String {
 }
 
 fn begins_chat_token(rest: &str) -> bool {
-    rest.starts_with("<|")
-        || rest.starts_with("<\u{ff5c}")
-        || CHAT_TOKENS.iter().any(|token| {
-            rest.get(..token.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(token))
-        })
+    rest.starts_with(['<', '['])
+        && (rest.starts_with("<|")
+            || rest.starts_with("<\u{ff5c}")
+            || CHAT_TOKENS.iter().any(|token| {
+                rest.get(..token.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(token))
+            }))
 }
 
 /// Angle brackets and what looks like them.

@@ -1,7 +1,8 @@
 //! The question that a judge is asked.
 
-use super::answer::{self, AnswerError};
+use super::answer::AnswerError;
 use super::fence::{Nonce, fenced, neutralise};
+use super::form;
 use super::judge::Message;
 use super::settings::{Criterion, EvidenceWanted};
 use super::shown::{Block, Shown};
@@ -23,7 +24,7 @@ impl<'a> Prompt<'a> {
             template,
             shown,
             criteria: criteria_list(criteria, log),
-            form: answer::form(criteria),
+            form: form::in_words(criteria),
         }
     }
 
@@ -51,6 +52,9 @@ fn format_complaint(complaint: &AnswerError) -> String {
 }
 
 fn blocks(nonce: Nonce, blocks: &[Block]) -> String {
+    if blocks.is_empty() {
+        return "(nothing)".to_owned();
+    }
     blocks
         .iter()
         .map(|block| fenced(nonce, &block.label, &block.text))
@@ -183,6 +187,6 @@ mod tests {
         let submission = Submission::of(&job);
         let (log, _reader) = Log::new(Clock::system(), submission.secrets.clone());
         let error = shown::gather(&submission, &log, 100).await.unwrap_err();
-        insta::assert_snapshot!(error, @"judge-input-too-large: the task has 201 bytes of text, and the judge may be shown 100; raise max_input_bytes in the plan");
+        insta::assert_snapshot!(error, @"judge-input-too-large: the texts of the task have more than the 100 bytes that the judge may be shown; raise max_input_bytes in the plan");
     }
 }
