@@ -7,7 +7,12 @@ use std::path::Path;
 fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let files = walkdir::WalkDir::new(&root).into_iter().map(Result::unwrap);
-    let files = files.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "rs"));
+    let files = files.filter(|entry| {
+        entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "rs")
+    });
     files
         .map(|entry| {
             let name = entry.path().strip_prefix(&root).unwrap().display().to_string();
@@ -51,13 +56,20 @@ fn nothing_imports_what_lies_above_it() {
     for (name, text) in sources() {
         let module = name.split('/').next().unwrap().trim_end_matches(".rs");
         let Some(own) = level(module) else {
-            assert!(["main", "lib"].contains(&module), "{module} has no place in the layers");
+            assert!(
+                ["main", "lib"].contains(&module),
+                "{module} has no place in the layers"
+            );
             continue;
         };
-        for line in text.lines().filter(|line| line.trim_start().starts_with("use crate::")) {
+        for line in text
+            .lines()
+            .filter(|line| line.trim_start().starts_with("use crate::"))
+        {
             let used = line.trim_start().trim_start_matches("use crate::");
             let used = used.split([':', ';', '{']).next().unwrap();
-            let used_level = level(used).unwrap_or_else(|| panic!("{name}: {used} has no place in the layers"));
+            let used_level =
+                level(used).unwrap_or_else(|| panic!("{name}: {used} has no place in the layers"));
             assert!(used_level <= own, "{name} imports {used}, which lies above it");
         }
     }

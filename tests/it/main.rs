@@ -3,7 +3,9 @@
 mod heart;
 mod journal_conformance;
 mod layers;
+mod openai_server;
 mod plans;
+mod rubric;
 mod run;
 mod sandbox;
 mod workbench;

@@ -2,7 +2,8 @@
 
 use crate::workbench::Workbench;
 
-const DIFF: &str = "[[graders]]\nname = \"d\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"x\" }\n";
+const DIFF: &str =
+    "[[graders]]\nname = \"d\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"x\" }\n";
 
 fn message(plan: &str) -> String {
     let bench = Workbench::new();
@@ -15,7 +16,8 @@ fn message(plan: &str) -> String {
 
 #[test]
 fn a_mistake_is_named_by_file_line_and_key() {
-    let rubric = |criteria: &str| format!("[[graders]]\nname = \"r\"\nkind = \"rubric\"\ncriteria = [{criteria}]\n");
+    let rubric =
+        |criteria: &str| format!("[[graders]]\nname = \"r\"\nkind = \"rubric\"\ncriteria = [{criteria}]\n");
     let check = |more: &str| format!("[[graders]]\nname = \"c\"\nkind = \"check\"\n{more}\n");
     let cases: Vec<(&str, String)> = vec![
         ("broken TOML", "threshold = \n".to_owned()),
@@ -23,7 +25,10 @@ fn a_mistake_is_named_by_file_line_and_key() {
         ("empty plan", "threshold = 0.5\n".to_owned()),
         ("threshold", format!("threshold = 1.5\n{DIFF}")),
         ("threshold not a number", format!("threshold = nan\n{DIFF}")),
-        ("required file", format!("required_files = [\"ok.csv\", \"../x\"]\n{DIFF}")),
+        (
+            "required file",
+            format!("required_files = [\"ok.csv\", \"../x\"]\n{DIFF}"),
+        ),
         ("duplicate name", format!("{DIFF}\n{DIFF}")),
         ("bad name", DIFF.replace("\"d\"", "\"d d\"")),
         ("no name", DIFF.replace("name = \"d\"\n", "")),
@@ -34,23 +39,56 @@ fn a_mistake_is_named_by_file_line_and_key() {
         ("unknown comparator", DIFF.replace("exact", "exactly")),
         ("option of another comparator", format!("{DIFF}abs_tol = 0.1\n")),
         ("unknown option", format!("{DIFF}ignore_kase = true\n")),
-        ("bad tolerance", format!("{}abs_tol = -1\n", DIFF.replace("exact", "tokens"))),
-        ("two expectations", DIFF.replace("{ text = \"x\" }", "{ text = \"x\", file = \"y\" }")),
-        ("missing expected file", DIFF.replace("text = \"x\"", "file = \"none.txt\"")),
+        (
+            "bad tolerance",
+            format!("{}abs_tol = -1\n", DIFF.replace("exact", "tokens")),
+        ),
+        (
+            "two expectations",
+            DIFF.replace("{ text = \"x\" }", "{ text = \"x\", file = \"y\" }"),
+        ),
+        (
+            "missing expected file",
+            DIFF.replace("text = \"x\"", "file = \"none.txt\""),
+        ),
         ("no script", check("")),
         ("missing script", check("script = \"none.wat\"")),
         ("script outside", check("script = \"../../x.wat\"")),
-        ("too much fuel", check("script = \"csv-shape.wat\"\nfuel = 9_000_000_000")),
-        ("unknown on_exhausted", check("script = \"csv-shape.wat\"\non_exhausted = \"pass\"")),
+        (
+            "too much fuel",
+            check("script = \"csv-shape.wat\"\nfuel = 9_000_000_000"),
+        ),
+        (
+            "unknown on_exhausted",
+            check("script = \"csv-shape.wat\"\non_exhausted = \"pass\""),
+        ),
         ("no criteria", rubric("")),
-        ("duplicate criteria", rubric("{ id = \"a\", text = \"t\" }, { id = \"a\", text = \"u\" }")),
-        ("zero weight of a criterion", rubric("{ id = \"a\", text = \"t\", weight = 0 }")),
-        ("only negative weights", rubric("{ id = \"a\", text = \"t\", weight = -1 }")),
+        (
+            "duplicate criteria",
+            rubric("{ id = \"a\", text = \"t\" }, { id = \"a\", text = \"u\" }"),
+        ),
+        (
+            "zero weight of a criterion",
+            rubric("{ id = \"a\", text = \"t\", weight = 0 }"),
+        ),
+        (
+            "only negative weights",
+            rubric("{ id = \"a\", text = \"t\", weight = -1 }"),
+        ),
         ("empty criterion", rubric("{ id = \"a\", text = \" \" }")),
-        ("unknown evidence", rubric("{ id = \"a\", text = \"t\", evidence = \"trust\" }")),
-        ("missing prompt", format!("{}prompt = \"none\"\n", rubric("{ id = \"a\", text = \"t\" }"))),
+        (
+            "unknown evidence",
+            rubric("{ id = \"a\", text = \"t\", evidence = \"trust\" }"),
+        ),
+        (
+            "missing prompt",
+            format!("{}prompt = \"none\"\n", rubric("{ id = \"a\", text = \"t\" }")),
+        ),
     ];
-    let lines: Vec<_> = cases.iter().map(|(what, plan)| format!("{what}: {}", message(plan))).collect();
+    let lines: Vec<_> = cases
+        .iter()
+        .map(|(what, plan)| format!("{what}: {}", message(plan)))
+        .collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -79,5 +117,8 @@ fn a_plans_digest_follows_its_scripts_and_not_its_layout() {
     let other_layout = "# A remark.\n[[graders]]\nkind = \"check\"\nname = \"c\"\nparams = { b = 2, a = 1 }\n\nscript = \"s.wat\"\n";
     assert_eq!(digest(plan, "(component)"), digest(other_layout, "(component)"));
     assert_ne!(digest(plan, "(component)"), digest(plan, "(component )"));
-    assert_ne!(digest(plan, "(component)"), digest(&plan.replace("a = 1", "a = 3"), "(component)"));
+    assert_ne!(
+        digest(plan, "(component)"),
+        digest(&plan.replace("a = 1", "a = 3"), "(component)")
+    );
 }

@@ -1,12 +1,11 @@
 //! `assay run`, `assay log` and `assay check` as their users call them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use serde_json::{Value, json};
 
 use crate::workbench::Workbench;
 
-const SAME: &str = "[[graders]]\nname = \"same\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"yes\" }\n";
+const SAME: &str =
+    "[[graders]]\nname = \"same\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"yes\" }\n";
 
 fn bench() -> Workbench {
     let bench = Workbench::new();
@@ -36,24 +35,37 @@ fn the_repositorys_own_fixtures_come_out_as_expected() {
     assert_eq!(output.status.code(), Some(0));
     for (key, least) in [("verified", 3), ("retry", 5), ("error", 2)] {
         let fixtures = report["fixtures"].as_array().unwrap();
-        let count = fixtures.iter().filter(|fixture| fixture["outcome"] == key).count();
+        let count = fixtures
+            .iter()
+            .filter(|fixture| fixture["outcome"] == key)
+            .count();
         assert!(count >= least, "{count} fixtures came out {key}");
     }
     for kind in ["diff", "check", "rubric"] {
-        assert!(String::from_utf8_lossy(&output.stdout).contains(&format!("\"kind\": \"{kind}\"")), "{kind}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains(&format!("\"kind\": \"{kind}\"")),
+            "{kind}"
+        );
     }
 }
 
 #[test]
 fn a_report_has_the_fields_of_the_contract() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"verified\"\n", json!({"output_text": "yes"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "yes"}),
+    );
     let (report, ended) = bench.run(&["--report", "json=report.json"]);
     assert_eq!(ended.code, 0, "{}", ended.err);
     let written: Value = serde_json::from_slice(&std::fs::read(bench.path("report.json")).unwrap()).unwrap();
     assert_eq!(written, report);
     assert_eq!(report["v"], 1);
-    assert_eq!(report["summary"], json!({"total": 1, "as_expected": 1, "unexpected": 0, "errors": 0}));
+    assert_eq!(
+        report["summary"],
+        json!({"total": 1, "as_expected": 1, "unexpected": 0, "errors": 0})
+    );
     let fixture = &report["fixtures"][0];
     for (key, value) in [
         ("name", json!("a")),
@@ -68,22 +80,38 @@ fn a_report_has_the_fields_of_the_contract() {
     }
     let grader = &fixture["graders"][0];
     assert_eq!(
-        (&grader["name"], &grader["kind"], &grader["verdict"], &grader["score"]),
+        (
+            &grader["name"],
+            &grader["kind"],
+            &grader["verdict"],
+            &grader["score"]
+        ),
         (&json!("same"), &json!("diff"), &json!("pass"), &json!(1.0))
     );
     assert!(grader["reason"].is_string() && grader["millis"].is_u64());
     let entry = &fixture["log"][0];
-    assert_eq!((&entry["type"], &entry["audience"]), (&json!("info"), &json!("public")));
+    assert_eq!(
+        (&entry["type"], &entry["audience"]),
+        (&json!("info"), &json!("public"))
+    );
     assert!(entry["content"].is_string() && entry["created_at"].is_string());
 }
 
 #[test]
 fn a_fixture_that_comes_out_otherwise_gives_exit_1_and_a_line_that_says_why() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"verified\"\n", json!({"output_text": "no"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "no"}),
+    );
     let ended = bench.assay(&["run", "fixtures"]);
     assert_eq!(ended.code, 1);
-    let why: Vec<_> = ended.out.lines().filter(|line| line.contains("expected verified, came out retry")).collect();
+    let why: Vec<_> = ended
+        .out
+        .lines()
+        .filter(|line| line.contains("expected verified, came out retry"))
+        .collect();
     assert_eq!(why.len(), 1, "{}", ended.out);
     assert!(why[0].contains("(same)"), "{}", why[0]);
 }
@@ -91,7 +119,11 @@ fn a_fixture_that_comes_out_otherwise_gives_exit_1_and_a_line_that_says_why() {
 #[test]
 fn a_score_outside_its_bounds_is_not_as_expected() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"retry\"\nscore_min = 0.9\n", json!({"output_text": "no"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"retry\"\nscore_min = 0.9\n",
+        json!({"output_text": "no"}),
+    );
     let ended = bench.assay(&["run", "fixtures"]);
     assert_eq!(ended.code, 1);
     assert!(ended.out.contains("below score_min 0.9"), "{}", ended.out);
@@ -117,11 +149,17 @@ fn a_jobs_secret_reaches_no_report_no_journal_and_no_output() {
         "plan = \"judged\"\nexpect = \"error\"\n",
         json!({"output_text": format!("my key is {canary}"), "env_vars": env_vars}),
     );
-    bench.write("fixtures/judged/answers.toml", &format!("[j]\nraw = [\"{canary}\", \"{canary} again\"]\n"));
+    bench.write(
+        "fixtures/judged/answers.toml",
+        &format!("[j]\nraw = [\"{canary}\", \"{canary} again\"]\n"),
+    );
     let lines = bench.assay(&["run", "fixtures", "-v", "--trace", "debug"]);
     let (report, json) = bench.run(&["--report", "json=report.json"]);
     assert_eq!((lines.code, json.code), (0, 0), "{}{}", lines.out, lines.err);
-    assert!(report.to_string().contains("[redacted: API_KEY]"), "the hand-in is shown, but without its secret");
+    assert!(
+        report.to_string().contains("[redacted: API_KEY]"),
+        "the hand-in is shown, but without its secret"
+    );
     let log = bench.assay(&["log", "job-echoed"]);
     for text in [&lines.out, &lines.err, &json.out, &json.err, &log.out] {
         assert!(!text.contains(canary), "{text}");
@@ -133,7 +171,9 @@ fn a_jobs_secret_reaches_no_report_no_journal_and_no_output() {
             let bytes = std::fs::read(entry.path()).unwrap();
             searched += 1;
             assert!(
-                !bytes.windows(canary.len()).any(|window| window == canary.as_bytes()),
+                !bytes
+                    .windows(canary.len())
+                    .any(|window| window == canary.as_bytes()),
                 "{}",
                 entry.path().display()
             );
@@ -145,9 +185,17 @@ fn a_jobs_secret_reaches_no_report_no_journal_and_no_output() {
 #[test]
 fn a_wrong_fixture_is_named_before_anything_runs() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"perhaps\"\n", json!({"output_text": "yes"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"perhaps\"\n",
+        json!({"output_text": "yes"}),
+    );
     bench.fixture("b", "plan = \"none\"\nexpect = \"retry\"\n", json!({}));
-    bench.fixture("c", "plan = \"same\"\nexpect = \"retry\"\n", json!({"attempt_count": "two"}));
+    bench.fixture(
+        "c",
+        "plan = \"same\"\nexpect = \"retry\"\n",
+        json!({"attempt_count": "two"}),
+    );
     let ended = bench.assay(&["run", "fixtures"]);
     assert_eq!((ended.code, ended.out.as_str()), (2, ""));
     insta::assert_snapshot!(ended.err, @r#"
@@ -160,22 +208,40 @@ fn a_wrong_fixture_is_named_before_anything_runs() {
 #[test]
 fn a_broken_scripted_answer_is_named_before_anything_runs() {
     let bench = Workbench::new();
-    bench.plan("j", "[[graders]]\nname = \"j\"\nkind = \"rubric\"\ncriteria = [{ id = \"c\", text = \"It is good.\" }]\n");
-    bench.fixture("a", "plan = \"j\"\nexpect = \"retry\"\n", json!({"output_text": "x"}));
+    bench.plan(
+        "j",
+        "[[graders]]\nname = \"j\"\nkind = \"rubric\"\ncriteria = [{ id = \"c\", text = \"It is good.\" }]\n",
+    );
+    bench.fixture(
+        "a",
+        "plan = \"j\"\nexpect = \"retry\"\n",
+        json!({"output_text": "x"}),
+    );
     bench.write("fixtures/a/answers.toml", "[j]\nrow = \"typo\"\n");
     let ended = bench.assay(&["run", "fixtures"]);
     assert_eq!(ended.code, 2);
-    assert!(ended.err.contains("fixtures/a/answers.toml") && ended.err.contains("row"), "{}", ended.err);
+    assert!(
+        ended.err.contains("fixtures/a/answers.toml") && ended.err.contains("row"),
+        "{}",
+        ended.err
+    );
 }
 
 #[test]
 fn no_fixtures_at_all_is_wrong_use() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"verified\"\n", json!({"output_text": "yes"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "yes"}),
+    );
     for (args, message) in [
         (["run", "nowhere", "--json"], "nowhere does not exist"),
         (["run", "graders", "--json"], "no fixture below graders"),
-        (["run", "fixtures", "--filter=zzz"], "no fixture that the filter lets through below fixtures"),
+        (
+            ["run", "fixtures", "--filter=zzz"],
+            "no fixture that the filter lets through below fixtures",
+        ),
     ] {
         let ended = bench.assay(&args);
         assert_eq!(ended.code, 2);
@@ -186,7 +252,11 @@ fn no_fixtures_at_all_is_wrong_use() {
 #[test]
 fn a_journal_that_cannot_be_written_is_our_own_trouble() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"verified\"\n", json!({"output_text": "yes"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "yes"}),
+    );
     bench.write("file", "");
     let ended = bench.assay(&["run", "fixtures", "--journal", "file/journal.sqlite"]);
     assert_eq!(ended.code, 3, "{}", ended.err);
@@ -196,7 +266,11 @@ fn a_journal_that_cannot_be_written_is_our_own_trouble() {
 #[test]
 fn a_live_judge_without_an_endpoint_says_what_to_set() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"verified\"\n", json!({"output_text": "yes"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "yes"}),
+    );
     let ended = bench.assay(&["run", "fixtures", "--judge", "live"]);
     assert_eq!(ended.code, 2);
     assert!(ended.err.contains("OPENAI_API_KEY"), "{}", ended.err);
@@ -205,24 +279,48 @@ fn a_live_judge_without_an_endpoint_says_what_to_set() {
 #[test]
 fn the_log_of_a_job_is_printed_with_the_state_of_its_chain() {
     let bench = bench();
-    bench.fixture("a", "plan = \"same\"\nexpect = \"retry\"\n", json!({"output_text": "no"}));
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"retry\"\n",
+        json!({"output_text": "no"}),
+    );
     assert_eq!(bench.assay(&["run", "fixtures"]).code, 0);
     let all = bench.assay(&["log", "job-a"]);
     assert_eq!(all.code, 0, "{}", all.err);
-    assert!(all.out.contains("hash chain holds") && all.out.contains("(operator)"), "{}", all.out);
+    assert!(
+        all.out.contains("hash chain holds") && all.out.contains("(operator)"),
+        "{}",
+        all.out
+    );
     let public = bench.assay(&["log", "job-a", "--public", "--json"]);
-    assert!(!public.out.contains("\"audience\":\"operator\""), "{}", public.out);
+    assert!(
+        !public.out.contains("\"audience\":\"operator\""),
+        "{}",
+        public.out
+    );
     // The expected text is in the operator's difference only.
-    assert!(all.out.contains("-yes") && !public.out.contains("yes"), "{}", public.out);
+    assert!(
+        all.out.contains("-yes") && !public.out.contains("yes"),
+        "{}",
+        public.out
+    );
     let unknown = bench.assay(&["log", "job-b"]);
     assert_eq!(unknown.code, 2);
-    assert!(unknown.err.contains("the latest it knows: job-a"), "{}", unknown.err);
+    assert!(
+        unknown.err.contains("the latest it knows: job-a"),
+        "{}",
+        unknown.err
+    );
 }
 
 #[test]
 fn a_check_is_run_on_one_job() {
     let bench = Workbench::new();
-    bench.fixture("a", "plan = \"x\"\nexpect = \"retry\"\n", json!({"output_text": "a,b\n1,2\n"}));
+    bench.fixture(
+        "a",
+        "plan = \"x\"\nexpect = \"retry\"\n",
+        json!({"output_text": "a,b\n1,2\n"}),
+    );
     let check = |args: &[&str]| {
         let mut all = vec!["check", "graders/checks/csv-shape.wat"];
         all.extend(args);
@@ -230,7 +328,11 @@ fn a_check_is_run_on_one_job() {
     };
     let pass = check(&["fixtures/a/job.json"]);
     assert_eq!(pass.code, 0, "{}{}", pass.out, pass.err);
-    assert!(pass.out.starts_with("pass  score 1.000  2 rows of 2 columns"), "{}", pass.out);
+    assert!(
+        pass.out.starts_with("pass  score 1.000  2 rows of 2 columns"),
+        "{}",
+        pass.out
+    );
     let fail = check(&["fixtures/a/job.json", "--param", "columns=3", "--json"]);
     assert_eq!(fail.code, 1);
     let fail: Value = serde_json::from_str(&fail.out).unwrap();
@@ -244,7 +346,11 @@ fn a_check_is_run_on_one_job() {
     assert!(inspected.out.contains("imports  nothing"), "{}", inspected.out);
     let nothing = bench.assay(&["check", "none.wat", "fixtures/a/job.json"]);
     assert_eq!(nothing.code, 2);
-    assert!(nothing.err.contains("`none.wat` does not exist"), "{}", nothing.err);
+    assert!(
+        nothing.err.contains("`none.wat` does not exist"),
+        "{}",
+        nothing.err
+    );
 }
 
 #[test]
@@ -253,7 +359,11 @@ fn every_command_has_help_with_an_example() {
     for command in ["run", "diff", "check", "plan", "log"] {
         let ended = bench.assay(&[command, "--help"]);
         assert_eq!(ended.code, 0);
-        assert!(ended.out.contains(&format!("  assay {command} ")), "{}", ended.out);
+        assert!(
+            ended.out.contains(&format!("  assay {command} ")),
+            "{}",
+            ended.out
+        );
     }
     assert_eq!(bench.assay(&["no-such-command"]).code, 2);
 }

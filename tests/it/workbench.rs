@@ -52,7 +52,9 @@ impl Workbench {
             "id": format!("job-{name}"), "status": "submitted", "prompt": "Write it.", "title": "T", "sender": "s",
             "created_at": "2026-11-24T09:00:00Z", "updated_at": "2026-11-24T09:00:00Z",
         });
-        job.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        job.as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         self.write(&format!("fixtures/{name}/job.json"), &job.to_string());
     }
 
@@ -65,7 +67,13 @@ impl Workbench {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
         command.args(args).current_dir(self.folder.path());
-        for variable in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "ASSAY_MODEL", "ASSAY_CONFIG", "ASSAY_JOURNAL"] {
+        for variable in [
+            "OPENAI_API_KEY",
+            "OPENAI_BASE_URL",
+            "ASSAY_MODEL",
+            "ASSAY_CONFIG",
+            "ASSAY_JOURNAL",
+        ] {
             command.env_remove(variable);
         }
         command
@@ -83,7 +91,12 @@ impl Workbench {
 
 impl Ended {
     fn of(output: &Output, folder: &Path) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&folder.display().to_string(), "DIR");
-        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+        let text =
+            |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&folder.display().to_string(), "DIR");
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        }
     }
 }

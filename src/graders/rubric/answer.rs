@@ -11,7 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::settings::{Criterion, EvidenceWanted};
 
@@ -180,54 +180,6 @@ fn answer(criterion: &Criterion, keys: &[(String, Value)]) -> Result<Answer, Ans
     })
 }
 
-/// The JSON schema of the answer, strict: the criteria in order, each with evidence and reason before the verdict.
-pub(super) fn schema(criteria: &[Criterion]) -> Value {
-    let properties: serde_json::Map<_, _> = criteria
-        .iter()
-        .map(|criterion| (criterion.id.clone(), answer_schema(criterion)))
-        .collect();
-    object_schema(properties)
-}
-
-fn answer_schema(criterion: &Criterion) -> Value {
-    let mut properties = serde_json::Map::new();
-    if criterion.evidence != EvidenceWanted::None {
-        properties.insert("evidence".to_owned(), json!({"type": "string"}));
-    }
-    properties.insert("reason".to_owned(), json!({"type": "string"}));
-    properties.insert("met".to_owned(), json!({"type": "boolean"}));
-    object_schema(properties)
-}
-
-fn object_schema(properties: serde_json::Map<String, Value>) -> Value {
-    let required: Vec<_> = properties.keys().cloned().collect();
-    json!({
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    })
-}
-
-/// The answer's form in words, for the prompt.
-pub(super) fn form(criteria: &[Criterion]) -> String {
-    let mut lines = vec!["{".to_owned()];
-    for (index, criterion) in criteria.iter().enumerate() {
-        let evidence = match criterion.evidence {
-            EvidenceWanted::Quote => r#""evidence": "words copied from the submission, or empty", "#,
-            EvidenceWanted::Attachment => r#""evidence": "name of a file that was handed in, or empty", "#,
-            EvidenceWanted::None => "",
-        };
-        let comma = if index + 1 < criteria.len() { "," } else { "" };
-        lines.push(format!(
-            r#"  "{}": {{{evidence}"reason": "one or two sentences", "met": true or false}}{comma}"#,
-            criterion.id
-        ));
-    }
-    lines.push("}".to_owned());
-    lines.join("\n")
-}
-
 /// An object's members in the order written, also those whose key stands there twice.
 struct Members<T>(Vec<(String, T)>);
 
@@ -294,12 +246,6 @@ mod tests {
             assert_eq!(answers[0].evidence.as_deref(), Some("Dear"));
             assert_eq!((answers[0].met, answers[1].met), (true, false));
         }
-    }
-
-    #[test]
-    fn the_schema_puts_the_reason_before_the_verdict_and_every_criterion_once() {
-        insta::assert_snapshot!(schema(&criteria()).to_string(), @"");
-        insta::assert_snapshot!(form(&criteria()), @"");
     }
 
     #[test]

@@ -83,12 +83,13 @@ pub(super) fn neutralise_line(text: &str) -> String {
 }
 
 fn begins_chat_token(rest: &str) -> bool {
-    rest.starts_with("<|")
-        || rest.starts_with("<\u{ff5c}")
-        || CHAT_TOKENS.iter().any(|token| {
-            rest.get(..token.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(token))
-        })
+    rest.starts_with(['<', '['])
+        && (rest.starts_with("<|")
+            || rest.starts_with("<\u{ff5c}")
+            || CHAT_TOKENS.iter().any(|token| {
+                rest.get(..token.len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(token))
+            }))
 }
 
 /// Angle brackets and what looks like them.
@@ -163,7 +164,8 @@ mod tests {
             let block = fenced(nonce, "output text", &neutralise(&parts.concat()));
             prop_assert_eq!(block.matches("<<<").count(), 2);
             prop_assert_eq!(block.matches(">>>").count(), 2);
-            prop_assert!(block.ends_with(&format!("\n<<<END {nonce}>>>\n")));
+            let end = format!("\n<<<END {nonce}>>>\n");
+            prop_assert!(block.ends_with(&end));
         }
     }
 }

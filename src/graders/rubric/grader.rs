@@ -6,6 +6,7 @@ use tokio::time::sleep_until;
 
 use super::answer::{self, Answer, AnswerError};
 use super::fence::Nonce;
+use super::form;
 use super::judge::{Finish, Judge, Question, Reply, content_key};
 use super::listener::Listener;
 use super::prompt::Prompt;
@@ -61,7 +62,7 @@ impl Rubric {
             .map_err(|error| invalid(format!("prompt: {}: {error}", file.path.display())))?;
         Ok(Self {
             name: planned.name.clone(),
-            schema: answer::schema(&settings.criteria),
+            schema: form::schema(&settings.criteria),
             settings,
             template,
             prompt_digest: file.digest,
@@ -138,7 +139,7 @@ impl Rubric {
             }
             reply = self.judge.ask(question, &mut listener) => reply,
         };
-        listener.flush().await;
+        listener.end().await;
         let how = match &reply {
             Ok(reply) => format!("{} answered", reply.model),
             Err(error) => format!("the call failed ({})", error.kind),
@@ -219,7 +220,7 @@ impl Rubric {
             .collect();
         verdict.provenance = Provenance {
             artifact: Some(self.prompt_digest),
-            engine: Some(log.clean(&cut(&model, 200))),
+            engine: Some(log.clean(&model)),
             judge_mode: Some(self.judge.mode().as_str().to_owned()),
             ..Provenance::default()
         };

@@ -14,12 +14,22 @@ const MAX_PIECE_BYTES: usize = 1024;
 /// Longest time that a piece waits for more.
 const MAX_WAIT: Duration = Duration::from_millis(100);
 
+/// After that many pieces of one call a reader follows by the second, so that a judge that writes for minutes
+/// does not fill the log.
+const EAGER_PIECES: usize = 500;
+const MAX_LATE_WAIT: Duration = Duration::from_secs(1);
+
+/// Most bytes of one call that reach the log.
+const MAX_LOGGED_BYTES: usize = 512 * 1024;
+
 /// Passes a judge's words on to the log in pieces, and remembers what the call cost even where it failed.
 pub(super) struct Listener {
     log: Log,
     audience: Audience,
     waiting: String,
     since: Option<Instant>,
+    pieces: usize,
+    heard_bytes: usize,
     /// Tokens used so far, where the server has said so.
     pub(super) usage: Option<Usage>,
 }
@@ -32,12 +42,17 @@ impl Listener {
             audience,
             waiting: String::new(),
             since: None,
+            pieces: 0,
+            heard_bytes: 0,
             usage: None,
         }
     }
 
     /// Takes what the judge has just written.
     pub(super) async fn hear(&mut self, text: &str) {
+        let room = MAX_LOGGED_BYTES.saturating_sub(self.heard_bytes);
+        self.heard_bytes = self.heard_bytes.saturating_add(text.len());
+        let text = &text[..text.floor_char_boundary(room)];
         if text.is_empty() {
             return;
         }
@@ -48,16 +63,30 @@ impl Listener {
                 .waiting
                 .split_off(self.waiting.floor_char_boundary(MAX_PIECE_BYTES));
             let piece = std::mem::replace(&mut self.waiting, rest);
+            self.pieces += 1;
             self.log.reasoning(self.audience, piece).await;
-        }
-        if self.waiting.is_empty() {
-            self.since = None;
+            self.since = (!self.waiting.is_empty()).then(Instant::now);
         }
     }
 
     /// When what waits must be passed on; none where nothing waits.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.since.map(|since| since + MAX_WAIT)
+        let wait = if self.pieces < EAGER_PIECES {
+            MAX_WAIT
+        } else {
+            MAX_LATE_WAIT
+        };
+        self.since.map(|since| since + wait)
+    }
+
+    /// Says at the end of a call what was too much for the log.
+    pub(super) async fn end(&mut self) {
+        self.flush().await;
+        let left_out = self.heard_bytes.saturating_sub(MAX_LOGGED_BYTES);
+        if left_out > 0 {
+            let text = format!("{left_out} more bytes of the judge's words are not logged");
+            self.log.info(self.audience, text).await;
+        }
     }
 
     /// Passes on what waits.
@@ -65,6 +94,7 @@ impl Listener {
         self.since = None;
         if !self.waiting.is_empty() {
             let piece = std::mem::take(&mut self.waiting);
+            self.pieces += 1;
             self.log.reasoning(self.audience, piece).await;
         }
     }

@@ -1,12 +1,13 @@
 //! `rubric`: a language model judges the submission by weighted criteria.
 //!
 //! The submission is a stranger's text, and so is the task: both are shown to the judge as fenced data
-//! ([`fence`]), and the judge's answer counts only where it is exactly one JSON object with one answer for each
-//! criterion ([`answer`]) whose evidence is really there ([`quotes`]). Whatever else comes back is our trouble, a
-//! [`GradeError`](crate::verdict::GradeError), never a verdict.
+//! (`fence`), and the judge's answer counts only where it is exactly one JSON object with one answer for each
+//! criterion (`answer`) whose evidence is really there (`quotes`). Whatever else comes back is our trouble, a
+//! [`GradeError`], never a verdict.
 
 mod answer;
 mod fence;
+mod form;
 mod grader;
 mod judge;
 mod listener;

@@ -31,23 +31,25 @@ impl Quotable {
     /// Checks that the words of `quote` stand in one of the texts, in that order and without gaps. A short quote
     /// counts only where it is the whole of a text.
     pub(super) fn check(&self, quote: &str) -> Result<(), QuoteError> {
+        // Models like to put marks around what they quote.
         let quote = fold(quote);
+        let quote = quote.trim_matches(['"', ' ']);
         let bytes: usize = quote
             .chars()
             .filter(|c| c.is_alphanumeric())
             .map(char::len_utf8)
             .sum();
         if bytes < MIN_QUOTE_BYTES {
-            let is_whole = bytes > 0 && self.0.contains(&quote);
+            let is_whole = bytes > 0 && self.0.iter().any(|text| text.trim_matches(['"', ' ']) == quote);
             return if is_whole {
                 Ok(())
-            } else if self.0.iter().any(|text| text.contains(&quote)) {
+            } else if self.0.iter().any(|text| text.contains(quote)) {
                 Err(QuoteError::TooShort)
             } else {
                 Err(QuoteError::NotFound)
             };
         }
-        if self.0.iter().any(|text| text.contains(&quote)) {
+        if self.0.iter().any(|text| text.contains(quote)) {
             Ok(())
         } else {
             Err(QuoteError::NotFound)
@@ -126,6 +128,7 @@ mod tests {
         assert_eq!(check(text, "the DEPOSIT is refundable - always"), Ok(()));
         assert_eq!(check(text, "said: \"The deposit"), Ok(()));
         assert_eq!(check(text, "always.\" Finally"), Ok(()));
+        assert_eq!(check(text, "“refundable – always”"), Ok(()));
         assert_eq!(
             check("if a \\u{3c}\\u{3c}\\u{3c} b then", "if a <<< b then"),
             Ok(())

@@ -231,18 +231,18 @@ mod tests {
     #[test]
     fn each_mistake_is_named_with_its_key() {
         let good = json!({"id": "a", "text": "t"});
-        insta::assert_snapshot!(issue(json!({})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": []})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [good], "promt": "x"})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "wieght": 2}]})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "weight": 0}]})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [good, good]})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a b", "text": "t"}]})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a", "text": " "}]})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a", "text": "t", "weight": -1}]})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a", "text": "t", "evidence": "proof"}]})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [good], "pass_score": 0})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [good], "max_input_bytes": 0})), @"");
-        insta::assert_snapshot!(issue(json!({"criteria": [good], "model": ""})), @"");
+        insta::assert_snapshot!(issue(json!({})), @": missing field `criteria`");
+        insta::assert_snapshot!(issue(json!({"criteria": []})), @"criteria: a rubric needs 1 to 100 criteria");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "promt": "x"})), @"promt: unknown field `promt`, expected one of `prompt`, `model`, `criteria`, `pass_score`, `max_input_bytes`");
+        insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "wieght": 2}]})), @"criteria[1].wieght: unknown field `wieght`, expected one of `id`, `text`, `weight`, `required`, `evidence`, `hidden`");
+        insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "weight": 0}]})), @"criteria[1].weight: must be a finite number other than zero, at most 1000000 either way");
+        insta::assert_snapshot!(issue(json!({"criteria": [good, good]})), @"criteria[1].id: another criterion is called `a`: ids must be unique");
+        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a b", "text": "t"}]})), @"criteria[0].id: must be 1 to 64 letters, digits, `-`, `_` or `.`");
+        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a", "text": " "}]})), @"criteria[0].text: must say what is judged, in at most 4096 bytes");
+        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a", "text": "t", "weight": -1}]})), @"criteria: at least one criterion needs a weight above zero: there is nothing to score by");
+        insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a", "text": "t", "evidence": "proof"}]})), @"criteria[0].evidence: unknown variant `proof`, expected one of `quote`, `attachment`, `none`");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "pass_score": 0})), @"pass_score: must be above 0 and at most 1");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "max_input_bytes": 0})), @"max_input_bytes: must be from 1 to 4194304 bytes");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "model": ""})), @"model: must name a model; leave it out for the operator's default");
     }
 }

@@ -53,24 +53,20 @@ pub(super) struct Shown {
 /// cannot be read.
 pub(super) async fn gather(submission: &Submission, log: &Log, budget: usize) -> Result<Shown, GradeError> {
     let task = task_blocks(submission, log, budget)?;
-    let mut texts = vec![Text {
-        name: "output text".to_owned(),
-        size: submission.output_text.len() as u64,
-        head: neutralise(&log.without_secrets(&submission.output_text)),
-        tail: None,
-    }];
+    let limit = budget + MARGIN;
+    let (head, tail) = both_ends(&log.without_secrets(&submission.output_text), limit);
+    let size = submission.output_text.len() as u64;
+    let mut texts = vec![Text::new("output text".to_owned(), size, &head, tail.as_deref())];
     for (index, file) in submission.output_files().enumerate().take(MAX_SHOWN) {
-        let read = read(file, budget + MARGIN).await.map_err(|error| {
+        let read = read(file, limit).await.map_err(|error| {
             let message = format!("a collected file cannot be read: {error}; check the worker's disk");
             GradeError::new(ErrorKind::HostExhausted, message)
         })?;
         if let Some((head, tail)) = read {
-            texts.push(Text {
-                name: format!("file {}", index + 1),
-                size: file.size,
-                head: neutralise(&log.without_secrets(&head)),
-                tail: tail.map(|tail| neutralise(&log.without_secrets(&tail))),
-            });
+            let head = log.without_secrets(&head);
+            let tail = tail.map(|tail| log.without_secrets(&tail));
+            let name = format!("file {}", index + 1);
+            texts.push(Text::new(name, file.size, &head, tail.as_deref()));
         }
     }
     let sizes: Vec<_> = texts.iter().map(Text::len).collect();
@@ -103,20 +99,26 @@ fn task_blocks(submission: &Submission, log: &Log, budget: usize) -> Result<Vec<
         ("requirements", task.requirements.as_ref()),
     ];
     let mut blocks = Vec::new();
+    let mut left = budget;
     for (label, text) in texts {
-        if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
-            blocks.push(Block {
-                label: label.to_owned(),
-                text: neutralise(&log.without_secrets(text)),
-            });
-        }
-    }
-    let size: usize = blocks.iter().map(|block| block.text.len()).sum();
-    if size > budget {
-        let message = format!(
-            "the task has {size} bytes of text, and the judge may be shown {budget}; raise max_input_bytes in the plan"
-        );
-        return Err(GradeError::new(ErrorKind::JudgeInputTooLarge, message));
+        let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+            continue;
+        };
+        let too_large = || {
+            let message = format!(
+                "the texts of the task have more than the {budget} bytes that the judge may be shown; raise \
+                 max_input_bytes in the plan"
+            );
+            GradeError::new(ErrorKind::JudgeInputTooLarge, message)
+        };
+        // Before anything is done with it.
+        left.checked_sub(text.len()).ok_or_else(too_large)?;
+        let text = neutralise(&log.without_secrets(text));
+        left = left.checked_sub(text.len()).ok_or_else(too_large)?;
+        blocks.push(Block {
+            label: label.to_owned(),
+            text,
+        });
     }
     blocks.extend(list(
         submission,
@@ -200,6 +202,16 @@ fn text_at_cut(bytes: &[u8]) -> Option<String> {
     (!text.contains('\0')).then(|| text.to_owned())
 }
 
+/// A text that is longer than twice `limit` bytes as its beginning and its end.
+fn both_ends(text: &str, limit: usize) -> (String, Option<String>) {
+    if text.len() <= 2 * limit {
+        return (text.to_owned(), None);
+    }
+    let head = &text[..text.floor_char_boundary(limit)];
+    let tail = &text[text.ceil_char_boundary(text.len() - limit)..];
+    (head.to_owned(), Some(tail.to_owned()))
+}
+
 /// A text before it is cut to its share.
 struct Text {
     name: String,
@@ -209,6 +221,15 @@ struct Text {
 }
 
 impl Text {
+    fn new(name: String, size: u64, head: &str, tail: Option<&str>) -> Self {
+        Self {
+            name,
+            size,
+            head: neutralise(head),
+            tail: tail.map(neutralise),
+        }
+    }
+
     fn len(&self) -> usize {
         self.head.len() + self.tail.as_ref().map_or(0, String::len)
     }
@@ -284,7 +305,10 @@ mod tests {
             .iter()
             .map(|block| format!("{}: {}", block.label, block.text))
             .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"), @"
+        output text, beginning; it has 30 bytes: aaaaa
+        output text, end; about 20 bytes before this are not shown: zzzzz
+        ");
     }
 
     #[test]

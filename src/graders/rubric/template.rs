@@ -185,6 +185,6 @@ mod tests {
         );
         assert_eq!(error("{{nonce"), TemplateError::Unclosed);
         assert_eq!(Template::parse(&[0xff]).unwrap_err(), TemplateError::NotText);
-        insta::assert_snapshot!(TemplateError::Unknown("x".into()), @"");
+        insta::assert_snapshot!(TemplateError::Unknown("x".into()), @"the prompt has an unknown placeholder `{{x}}`; known are task, submission, criteria, form and nonce");
     }
 }

@@ -17,10 +17,14 @@ use super::super::listener::Listener;
 use super::chunk::Chunk;
 use super::endpoint::Endpoint;
 use super::transport::{StatusError, Transport};
+use crate::entry::cut;
 use crate::verdict::{ErrorKind, GradeError};
 
 /// Most bytes of reasoning that are passed on; a model that thinks without end is cut off.
 const MAX_REASONING_BYTES: usize = 2 * 1024 * 1024;
+
+/// Longest model name that is taken from a server, in bytes.
+const MAX_MODEL_BYTES: usize = 200;
 
 /// A model behind an endpoint.
 pub(in super::super) struct Live {
@@ -71,6 +75,7 @@ impl Live {
 
     async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, GradeError> {
         let too_long = Arc::new(AtomicBool::new(false));
+        let request = self.request(question)?;
         let client = Client::build(self.http.clone(), self.endpoint.clone()).with_http_service(Transport {
             http: self.http.clone(),
             api_key: self.settings.api_key.clone(),
@@ -78,7 +83,7 @@ impl Live {
         });
         let chat = client.chat();
         let mut stream = chat
-            .create_stream_byot::<_, Chunk>(self.request(question))
+            .create_stream_byot::<_, Chunk>(request)
             .await
             .map_err(|error| call_error(&error))?;
         let mut hearing = Hearing::default();
@@ -106,9 +111,14 @@ impl Live {
         hearing.reply(&self.settings.model, listener)
     }
 
-    fn request(&self, question: &Question<'_>) -> Value {
+    fn request(&self, question: &Question<'_>) -> Result<Value, GradeError> {
+        let model = question.model.unwrap_or(&self.settings.model);
+        if model.is_empty() {
+            let message = "no model is named: set the judge's model, or `model` in the plan";
+            return Err(GradeError::new(ErrorKind::ModelRequestRefused, message));
+        }
         let mut request = json!({
-            "model": question.model.unwrap_or(&self.settings.model),
+            "model": model,
             "messages": question.messages,
             "stream": true,
             "stream_options": {"include_usage": true},
@@ -125,7 +135,7 @@ impl Live {
         if let Some(limit) = self.settings.max_completion_tokens {
             request["max_completion_tokens"] = json!(limit);
         }
-        request
+        Ok(request)
     }
 }
 
@@ -145,7 +155,8 @@ impl Hearing {
             let message = "the endpoint reported an error in the middle of the answer";
             return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
         }
-        listener.usage = chunk.usage.or(listener.usage);
+        let usage = chunk.usage.and_then(|usage| serde_json::from_value(usage).ok());
+        listener.usage = usage.or(listener.usage);
         self.model = self.model.take().or(chunk.model);
         let Some(choice) = chunk.choices.and_then(|choices| choices.into_iter().next()) else {
             return Ok(());
@@ -182,7 +193,7 @@ impl Hearing {
         Ok(Reply {
             text: self.text,
             finish: if self.refusal { Finish::Refused } else { finish },
-            model: self.model.unwrap_or_else(|| asked_model.to_owned()),
+            model: cut(self.model.as_deref().unwrap_or(asked_model), MAX_MODEL_BYTES),
             usage: listener.usage,
         })
     }

@@ -3,8 +3,6 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::super::judge::Usage;
-
 /// One event of the stream.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Chunk {
@@ -14,9 +12,9 @@ pub(super) struct Chunk {
     /// New words; only the first choice is ours.
     #[serde(default)]
     pub(super) choices: Option<Vec<Choice>>,
-    /// Tokens used, usually in the last event.
+    /// Tokens used, usually in the last event; its form is not worth an answer.
     #[serde(default)]
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Option<Value>,
     /// Some endpoints report trouble inside the stream.
     #[serde(default)]
     pub(super) error: Option<Value>,

@@ -20,6 +20,9 @@ use serde::Deserialize;
 /// Most bytes of an answer's body: the events around the words take many times the room of the words.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
+/// Longest line of an answer's body: the parser of the events looks at a line again with every packet.
+const MAX_LINE_BYTES: usize = 1024 * 1024;
+
 /// Most bytes of an error's body that are looked at.
 const MAX_ERROR_BYTES: usize = 16 * 1024;
 
@@ -73,13 +76,18 @@ impl tower::Service<HttpRequestFactory> for Transport {
 
 impl Transport {
     fn bounded(self, response: Response) -> Response {
-        let mut left = MAX_BODY_BYTES;
+        let (mut body, mut line) = (0, 0);
         let stream = response.bytes_stream().map(move |bytes| {
             let bytes = bytes.map_err(std::io::Error::other)?;
-            left = left.checked_sub(bytes.len()).ok_or_else(|| {
+            body += bytes.len();
+            line = match bytes.iter().rposition(|byte| *byte == b'\n') {
+                Some(end) => bytes.len() - end - 1,
+                None => line + bytes.len(),
+            };
+            if body > MAX_BODY_BYTES || line > MAX_LINE_BYTES {
                 self.too_long.store(true, Ordering::Relaxed);
-                std::io::Error::other("the body is too long")
-            })?;
+                return Err(std::io::Error::other("the body is too long"));
+            }
             Ok::<_, std::io::Error>(bytes)
         });
         http::Response::new(Body::wrap_stream(stream)).into()

@@ -1,0 +1,7 @@
+//! The rubric grader against a scripted server, recordings and hand-written answers.
+
+mod bench;
+mod failures;
+mod model;
+mod recorded;
+mod scripted;
