@@ -70,7 +70,8 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
         InputError {
             path: path.to_owned(),
             line: Some(inner.line()).filter(|line| *line > 0),
-            field: (field != ".").then_some(field),
+            // `.` is the whole, `?` a place that the broken text does not name.
+            field: (field != "." && field != "?").then_some(field),
             message,
         }
     })?;
