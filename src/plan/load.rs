@@ -1,13 +1,13 @@
 //! Reads plans: text to checked data.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::locate::{line_at, line_of};
-use super::{FileHome, Issue, KindRules, Plan, PlanError, PlanFile, PlannedGrader, digest};
+use super::{FileHome, Issue, KindRules, Plan, PlanError, PlanFile, PlanFiles, PlannedGrader, digest};
 use crate::digest::Digest;
 
 /// A plan, script or prompt is text that a person wrote, or a module of a few megabytes.
@@ -112,7 +112,7 @@ impl PlanFolders {
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut plan = self
             .check(name, value, Some(folder))
-            .map_err(|issue| fail(line_of(&text, &issue.key), issue))?;
+            .map_err(|issue| fail(Some(line_of(&text, &issue.key).unwrap_or(1)), issue))?;
         plan.path = Some(path.to_owned());
         Ok(plan)
     }
@@ -214,13 +214,14 @@ impl PlanFolders {
                 )
             })?;
         let settings = Value::Object(table);
-        let mut files = BTreeMap::new();
+        let mut files = PlanFiles::new();
         for need in (rules.check)(&settings)? {
             let file = self
                 .read(&need.name, need.home, folder)
                 .map_err(|m| Issue::new(need.key, m))?;
             files.insert(need.key, file);
         }
+        (rules.check_files)(&files)?;
         Ok(PlannedGrader {
             name: general.name,
             kind: rules.name,

@@ -37,6 +37,8 @@ pub struct KindRules {
     pub stage: Stage,
     /// Checks a grader's own settings and says which files it needs.
     pub check: fn(&Value) -> Result<Vec<FileNeed>, Issue>,
+    /// Checks the files once they are read.
+    pub check_files: fn(&PlanFiles) -> Result<(), Issue>,
 }
 
 /// A file that a grader's settings name.
@@ -74,6 +76,9 @@ pub struct PlanFile {
     pub digest: Digest,
 }
 
+/// A grader's files by the key that names them.
+pub type PlanFiles = BTreeMap<&'static str, PlanFile>;
+
 /// One grader of a plan, its settings checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlannedGrader {
@@ -90,7 +95,7 @@ pub struct PlannedGrader {
     /// The kind's own settings.
     pub settings: Value,
     /// The files that the settings name, by key.
-    pub files: BTreeMap<&'static str, PlanFile>,
+    pub files: PlanFiles,
 }
 
 /// Which graders judge a job. Made by [`PlanFolders`], always valid.

@@ -93,6 +93,17 @@ fn a_mistake_is_named_by_file_line_and_key() {
 }
 
 #[test]
+fn a_prompt_that_cannot_be_filled_is_named() {
+    let bench = Workbench::new();
+    bench.write("graders/plans/mine.md", "Judge {{submision}}.");
+    bench.plan("p", "[[graders]]\nname = \"r\"\nkind = \"rubric\"\nprompt = \"mine.md\"\ncriteria = [{ id = \"a\", text = \"t\" }]\n");
+    let ended = bench.assay(&["plan", "check"]);
+    assert_eq!(ended.code, 2);
+    let expected = "assay: graders/plans/p.toml:4: graders[0].prompt: graders/plans/mine.md: the prompt has an unknown placeholder";
+    assert!(ended.err.starts_with(expected), "{}", ended.err);
+}
+
+#[test]
 fn every_plan_of_the_repository_is_sound() {
     let bench = Workbench::new();
     let plans = concat!(env!("CARGO_MANIFEST_DIR"), "/graders/plans");

@@ -19,7 +19,7 @@ use crate::digest::Digest;
 use crate::entry::{Audience, cut};
 use crate::graders::{Context, Grader, Tools};
 use crate::log::Log;
-use crate::plan::PlannedGrader;
+use crate::plan::{Issue, PlanFiles, PlannedGrader};
 use crate::submission::Submission;
 use crate::verdict::{ErrorKind, Evidence, GradeError, Provenance, Score, Verdict};
 
@@ -40,6 +40,16 @@ pub(super) struct Rubric {
     /// Who may read what tells of hidden criteria.
     audience: Audience,
     reveal: bool,
+}
+
+/// Whether the prompt is a template that can be asked with.
+pub(super) fn check_files(files: &PlanFiles) -> Result<(), Issue> {
+    match files.get("prompt") {
+        Some(file) => Template::parse(&file.bytes)
+            .map(|_| ())
+            .map_err(|error| Issue::new("prompt", format!("{}: {error}", file.path.display()))),
+        None => Ok(()),
+    }
 }
 
 impl Rubric {

@@ -60,7 +60,7 @@ impl Bench {
         let plan = folders.load_inline(json!({"graders": [grader]})).unwrap();
         // No check is run: the cache stays empty.
         let cache = tempfile::tempdir().unwrap();
-        let sandbox = Sandbox::new(SandboxConfig::new(cache.path().to_owned())).unwrap();
+        let sandbox = Sandbox::new(SandboxConfig::new(cache.path().join("cache"))).unwrap();
         let tools = Tools {
             sandbox,
             judge,
