@@ -283,6 +283,15 @@ fn every_score_of_a_fail_is_graded() {
     }
 }
 
+#[test]
+fn a_fail_stays_below_one_when_scores_are_stored_as_millionths() {
+    let expected = "a\n".repeat(2_000_000);
+    let actual = expected.replacen('a', "b", 1);
+    let comparison = compared(expected.as_bytes(), actual.as_bytes(), Comparator::Lines, &[]);
+    assert!(!comparison.same);
+    assert_eq!(comparison.score, 0.999_999);
+}
+
 /// Small alphabets, so that texts have much in common; the marker is for the expected side only.
 fn text() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
