@@ -110,7 +110,8 @@ fn millis(time: Duration) -> f64 {
 /// Every comparator on texts of 50 MB with little or nothing in common.
 fn hostile(folder: &Path) -> std::io::Result<()> {
     const OF_TEXT: &[&str] = &["exact", "lines", "tokens", "unordered", "similarity"];
-    let texts: [(&str, &[&str], fn(u64) -> Vec<u8>); 6] = [
+    type Case<'c> = (&'c str, &'c [&'c str], fn(u64) -> Vec<u8>);
+    let texts: [Case<'_>; 6] = [
         ("prose", OF_TEXT, prose),
         ("one line", OF_TEXT, one_line),
         ("1,000,000 lines", OF_TEXT, million_lines),

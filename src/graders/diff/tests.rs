@@ -102,6 +102,14 @@ fn unordered_lines_count_as_often_as_they_occur() {
     assert!(same("a\nb\na", "a\na\nb\n", Unordered, &[]));
     assert!(!same("a\nb\na", "a\nb\nb", Unordered, &[]));
     assert!(!same("a\nb", "a\nb\nb", Unordered, &[]));
+    assert!(same("\n\na", "a\n\n\n", Unordered, &[]));
+    assert!(!same("\n\na", "a\n\n", Unordered, &[]));
+    assert!(same(
+        "\na",
+        "a\n \n",
+        Unordered,
+        &[("ignore_trailing_space", "true")]
+    ));
     assert!(same(
         "a\nB",
         "b \n\nA",
