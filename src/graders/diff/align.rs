@@ -16,13 +16,13 @@ const LOOK_AHEAD: usize = 6;
 /// How many items in a row must agree for a look ahead to have found the way again.
 const RUN: usize = 2;
 /// Comparisons of 16 bytes that may be spent on looking ahead.
-const LOOK_AHEAD_WORK: usize = 16_000_000;
+const LOOK_AHEAD_WORK: usize = 8_000_000;
 const BLOCK_ITEMS: usize = 4096;
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Pieces are cut by chance, so that as many of them may be more or less text; a block of them is so many bytes instead.
 const BLOCK_BYTES_OF_PIECES: usize = 32 * 1024;
 /// How many items may be aligned in blocks, both sides together.
-const BLOCK_WORK: usize = 6_000_000;
+const BLOCK_WORK: usize = 4_000_000;
 /// How many places of a repeated item are considered within a block.
 const CANDIDATES: usize = 8;
 
@@ -127,6 +127,9 @@ impl Search<'_> {
     }
 
     fn look_ahead(&mut self, expected: Items<'_>, actual: Items<'_>) -> Option<Path> {
+        if self.work == 0 {
+            return None;
+        }
         let (items, count) = first_items(expected);
         let (others, other_count) = first_items(actual);
         let (items, others) = (&items[..count], &others[..other_count]);
@@ -150,9 +153,6 @@ impl Search<'_> {
                         actual: other_index,
                     });
                 }
-            }
-            if self.work == 0 {
-                return None;
             }
         }
         None

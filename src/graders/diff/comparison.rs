@@ -48,8 +48,8 @@ const MOST_BYTES: usize = u32::MAX as usize;
 
 /// Compares the actual text with the expected one.
 ///
-/// The answer depends on nothing but the arguments. Memory is at most about ten times the larger text, and time
-/// grows in proportion to it. Texts above 4 GiB are not compared: an actual one fails, an expected one is an error.
+/// The answer depends on nothing but the arguments. Beside the texts, memory is at most about six times what both
+/// take, and time grows in proportion to them. Texts above 4 GiB are not compared: an actual one fails, an expected one is an error.
 ///
 /// # Errors
 ///

@@ -20,13 +20,15 @@ impl Tolerance {
         let Some(actual) = Decimal::parse(actual) else {
             return Some(false);
         };
-        Some(expected.equals(&actual) || self.holds(expected.to_f64(), actual.to_f64()))
+        let (value, actual_value) = (expected.to_f64(), actual.to_f64());
+        if value.is_finite() && actual_value.is_finite() {
+            Some(self.holds(value, actual_value))
+        } else {
+            Some(expected.equals(&actual))
+        }
     }
 
     fn holds(self, expected: f64, actual: f64) -> bool {
-        if !expected.is_finite() || !actual.is_finite() {
-            return false;
-        }
         let distance = (expected - actual).abs();
         self.abs.is_some_and(|abs| distance <= abs)
             || self.rel.is_some_and(|rel| {

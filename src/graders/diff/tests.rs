@@ -102,6 +102,14 @@ fn unordered_lines_count_as_often_as_they_occur() {
     assert!(same("a\nb\na", "a\na\nb\n", Unordered, &[]));
     assert!(!same("a\nb\na", "a\nb\nb", Unordered, &[]));
     assert!(!same("a\nb", "a\nb\nb", Unordered, &[]));
+    assert!(same("\n\na", "a\n\n\n", Unordered, &[]));
+    assert!(!same("\n\na", "a\n\n", Unordered, &[]));
+    assert!(same(
+        "\na",
+        "a\n \n",
+        Unordered,
+        &[("ignore_trailing_space", "true")]
+    ));
     assert!(same(
         "a\nB",
         "b \n\nA",
@@ -281,6 +289,15 @@ fn every_score_of_a_fail_is_graded() {
         assert!(score(&near) > 0.9 && score(&near) < 1.0, "{comparator}");
         assert!(score(&far) > 0.0 && score(&far) < 0.1, "{comparator}");
     }
+}
+
+#[test]
+fn a_fail_stays_below_one_when_scores_are_stored_as_millionths() {
+    let expected = "a\n".repeat(2_000_000);
+    let actual = expected.replacen('a', "b", 1);
+    let comparison = compared(expected.as_bytes(), actual.as_bytes(), Comparator::Lines, &[]);
+    assert!(!comparison.same);
+    assert_eq!(comparison.score, 0.999_999);
 }
 
 /// Small alphabets, so that texts have much in common; the marker is for the expected side only.

@@ -4,45 +4,13 @@ use std::collections::BinaryHeap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use hashbrown::HashTable;
-use memchr::memchr_iter;
 
 use super::comparison::{Comparison, counted, share};
 use super::difference::{Difference, Sheet};
 use super::escape::quoted;
-use super::items::{Items, Unit, line_number, offset_of, without_bom};
+use super::items::{Items, Unit, is_space, line_number, offset_of, without_bom};
 use super::options::Settings;
 use super::rules::Rules;
-
-/// A line of the expected text and how many of it are still wanted. 12 bytes: there may be millions.
-struct Wanted {
-    start: u32,
-    length: u32,
-    count: u32,
-}
-
-impl Wanted {
-    fn new(text: &[u8], line: &[u8]) -> Self {
-        // `compare` refuses texts whose offsets do not fit.
-        let in_32_bits = |offset| u32::try_from(offset).unwrap_or(u32::MAX);
-        Self {
-            start: in_32_bits(offset_of(text, line)),
-            length: in_32_bits(line.len()),
-            count: 1,
-        }
-    }
-
-    fn line<'t>(&self, text: &'t [u8]) -> &'t [u8] {
-        &text[self.start as usize..][..self.length as usize]
-    }
-}
-
-/// Lines of the actual text for which there is no expected one left.
-#[derive(Default)]
-struct Surplus<'a> {
-    /// The first of them, as far as they are shown.
-    first: Vec<&'a [u8]>,
-    count: usize,
-}
 
 /// The score of a fail is the share of lines that have their like on the other side.
 pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Comparison {
@@ -59,49 +27,34 @@ pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Co
         ));
     }
     let rules = Rules::of_lines(settings);
-    // Keyed at random, so that nobody can prepare lines that collide. The order of the table shows nowhere.
+    // Keyed at random, so that nobody can prepare lines that collide. The order of hashes shows nowhere.
     let keys = RandomState::new();
-    let hash = |line: &[u8]| {
-        let mut hasher = keys.build_hasher();
-        rules.hash(line, &mut hasher);
-        hasher.finish()
-    };
-    // Room from the start, for moving millions of lines costs more than not using some of it: distinct lines are
-    // hardly shorter than four bytes, line feed included, where there are many.
-    let room = memchr_iter(b'\n', expected).count().min(expected.len() / 4) + 1;
-    let mut wanted: HashTable<Wanted> = HashTable::with_capacity(room);
-    let mut expected_count = 0;
-    for line in Items::new(unit, expected) {
-        expected_count += 1;
-        let same = |known: &Wanted| rules.same(known.line(expected), line);
-        let entry = wanted.entry(hash(line), same, |known| hash(known.line(expected)));
-        entry
-            .and_modify(|known| known.count += 1)
-            .or_insert_with(|| Wanted::new(expected, line));
+    let expected_lines = Shares::of(expected, unit, &rules, &keys);
+    let actual_lines = Shares::of(actual, unit, &rules, &keys);
+    let (mut missing, mut surplus) = (Earliest::default(), Earliest::default());
+    surplus.push_empty(&actual_lines.empty, expected_lines.empty.count);
+    missing.push_empty(&expected_lines.empty, actual_lines.empty.count);
+    let mut wanted = HashTable::new();
+    for (lines, others) in expected_lines.shares.iter().zip(&actual_lines.shares) {
+        settle(
+            &mut wanted,
+            (expected, lines),
+            (actual, others),
+            &rules,
+            &mut surplus,
+        );
+        wanted
+            .drain()
+            .for_each(|line| missing.push(line.start, line.count as usize));
     }
-    let mut actual_count = 0;
-    let mut surplus = Surplus::default();
-    for line in Items::new(unit, actual) {
-        actual_count += 1;
-        match wanted.find_mut(hash(line), |known| rules.same(known.line(expected), line)) {
-            Some(known) if known.count > 0 => known.count -= 1,
-            _ => {
-                surplus.count += 1;
-                if surplus.first.len() < Difference::MOST_ROWS {
-                    surplus.first.push(line);
-                }
-            }
-        }
-    }
-    let matched = actual_count - surplus.count;
-    let missing = expected_count - matched;
-    if missing == 0 && surplus.count == 0 {
+    if missing.count == 0 && surplus.count == 0 {
         return Comparison::same(format!(
             "the same {} in some order",
-            counted(actual_count, "line")
+            counted(actual_lines.count, "line")
         ));
     }
-    let first = surplus.first.first().map_or(String::new(), |line| {
+    let (first_missing, first_surplus) = (missing.lines(expected), surplus.lines(actual));
+    let first = first_surplus.first().map_or(String::new(), |line| {
         format!(
             ", the first at line {}: {}",
             line_number(actual, offset_of(actual, line)),
@@ -111,70 +64,182 @@ pub(super) fn compare(expected: &[u8], actual: &[u8], settings: &Settings) -> Co
     let summary = format!(
         "{} of the output not expected{first}; {} of {} missing",
         counted(surplus.count, "line"),
-        missing,
-        counted(expected_count, "expected line"),
+        missing.count,
+        counted(expected_lines.count, "expected line"),
     );
-    let first_missing = first_missing(&wanted)
-        .into_iter()
-        .map(|start| line_at(expected, start));
-    let difference = difference(first_missing, missing, &surplus);
-    Comparison::different(
-        share(matched, expected_count, actual_count),
-        summary,
-        Some(difference),
-    )
+    let score = share(
+        expected_lines.count - missing.count,
+        expected_lines.count,
+        actual_lines.count,
+    );
+    let difference = difference((&first_missing, missing.count), (&first_surplus, surplus.count));
+    Comparison::different(score, summary, Some(difference))
 }
 
-fn line_at(text: &[u8], start: u32) -> &[u8] {
-    Items::new(Unit::Line, &text[start as usize..])
-        .next()
-        .unwrap_or_default()
+/// A line by its place, and part of its hash. 12 bytes: there may be millions.
+struct Line {
+    hash: u32,
+    start: u32,
+    length: u32,
 }
 
-/// Where the first lines start that are still wanted, as often as they are, in the order of the text.
-fn first_missing(wanted: &HashTable<Wanted>) -> Vec<u32> {
-    let mut first = BinaryHeap::new();
-    for line in wanted.iter().filter(|line| line.count > 0) {
-        let is_full = first.len() == Difference::MOST_ROWS;
-        if is_full && first.peek().is_some_and(|(last, _)| line.start > *last) {
-            continue;
-        }
-        if is_full {
-            first.pop();
-        }
-        first.push((line.start, line.count));
+impl Line {
+    fn text<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        &text[self.start as usize..][..self.length as usize]
     }
-    let each = |(start, count)| std::iter::repeat_n(start, usize::try_from(count).unwrap_or(usize::MAX));
-    first
-        .into_sorted_vec()
-        .into_iter()
-        .flat_map(each)
-        .take(Difference::MOST_ROWS)
-        .collect()
 }
 
-/// Missing lines and surplus ones, half of the room for each if both are many.
-fn difference<'e>(
-    missing: impl ExactSizeIterator<Item = &'e [u8]>,
-    missing_count: usize,
-    surplus: &Surplus<'_>,
-) -> Difference {
-    let half = Difference::MOST_ROWS / 2;
-    let room = Difference::MOST_ROWS;
-    let (most_missing, most_surplus) = match (missing.len(), surplus.first.len()) {
-        (few, _) if few <= half => (few, room - few),
-        (_, few) if few <= half => (room - few, few),
-        _ => (half, half),
+/// The lines of a text, shared out by their hashes, so that the table of a share fits into a processor's cache: with
+/// one table of ten million lines nearly every look into it waits for memory.
+struct Shares {
+    shares: Vec<Vec<Line>>,
+    /// Lines with nothing in them are kept apart: there may be one for each byte.
+    empty: Empty,
+    count: usize,
+}
+
+/// How many lines have nothing in them that counts, and where the first of them are.
+#[derive(Default)]
+struct Empty {
+    first: Vec<u32>,
+    count: usize,
+}
+
+impl Shares {
+    fn of(text: &[u8], unit: Unit, rules: &Rules, keys: &RandomState) -> Self {
+        let overlooks_space = rules.ignore_space || rules.ignore_trailing_space;
+        let mut shares = Vec::new();
+        shares.resize_with(256, Vec::new);
+        let (mut empty, mut count) = (Empty::default(), 0);
+        for line in Items::new(unit, text) {
+            count += 1;
+            // `compare` refuses texts whose offsets do not fit.
+            let [start, length] =
+                [offset_of(text, line), line.len()].map(|place| u32::try_from(place).unwrap_or(u32::MAX));
+            if line.is_empty() || overlooks_space && line.iter().all(|byte| is_space(*byte)) {
+                empty.count += 1;
+                if empty.first.len() < Difference::MOST_ROWS {
+                    empty.first.push(start);
+                }
+                continue;
+            }
+            let mut hasher = keys.build_hasher();
+            rules.hash(line, &mut hasher);
+            let [share, _, _, _, hash @ ..] = hasher.finish().to_le_bytes();
+            shares[usize::from(share)].push(Line {
+                hash: u32::from_le_bytes(hash),
+                start,
+                length,
+            });
+        }
+        Self { shares, empty, count }
+    }
+}
+
+/// An expected line, and how many of it are still wanted.
+struct Wanted {
+    hash: u32,
+    start: u32,
+    length: u32,
+    count: u32,
+}
+
+/// Takes the actual lines of a share off the expected ones. What is left in the table is missing.
+fn settle(
+    wanted: &mut HashTable<Wanted>,
+    (expected, lines): (&[u8], &[Line]),
+    (actual, others): (&[u8], &[Line]),
+    rules: &Rules,
+    surplus: &mut Earliest,
+) {
+    // The table looks at both ends of a hash.
+    let spread = |hash: u32| u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let is = |known: &Wanted, hash: u32, line: &[u8]| {
+        let known_line = &expected[known.start as usize..][..known.length as usize];
+        known.hash == hash && rules.same(known_line, line)
     };
+    for line in lines {
+        let text = line.text(expected);
+        wanted
+            .entry(
+                spread(line.hash),
+                |known| is(known, line.hash, text),
+                |known| spread(known.hash),
+            )
+            .and_modify(|known| known.count += 1)
+            .or_insert(Wanted {
+                hash: line.hash,
+                start: line.start,
+                length: line.length,
+                count: 1,
+            });
+    }
+    for line in others {
+        let text = line.text(actual);
+        match wanted.find_mut(spread(line.hash), |known| is(known, line.hash, text)) {
+            Some(known) if known.count > 0 => known.count -= 1,
+            _ => surplus.push(line.start, 1),
+        }
+    }
+}
+
+/// Counts lines, and keeps as many of the first as are shown.
+#[derive(Default)]
+struct Earliest {
+    starts: BinaryHeap<u32>,
+    count: usize,
+}
+
+impl Earliest {
+    fn push(&mut self, start: u32, times: usize) {
+        self.count += times;
+        for _ in 0..times.min(Difference::MOST_ROWS) {
+            if self.starts.len() < Difference::MOST_ROWS {
+                self.starts.push(start);
+            } else if self.starts.peek().is_some_and(|last| start < *last) {
+                self.starts.pop();
+                self.starts.push(start);
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// Adds the empty lines behind the first `settled` ones.
+    fn push_empty(&mut self, empty: &Empty, settled: usize) {
+        let known = empty.first.get(settled..).unwrap_or_default();
+        known.iter().for_each(|start| self.push(*start, 1));
+        self.count += empty.count.saturating_sub(settled) - known.len();
+    }
+
+    fn lines<'t>(&self, text: &'t [u8]) -> Vec<&'t [u8]> {
+        let mut starts = self.starts.iter().copied().collect::<Vec<_>>();
+        starts.sort_unstable();
+        let line = |start: u32| {
+            Items::new(Unit::Line, &text[start as usize..])
+                .next()
+                .unwrap_or_default()
+        };
+        starts.into_iter().map(line).collect()
+    }
+}
+
+/// Missing lines and surplus ones, the first of each and how many there are; half of the room for each if both are many.
+fn difference(
+    (missing, missing_count): (&[&[u8]], usize),
+    (surplus, surplus_count): (&[&[u8]], usize),
+) -> Difference {
+    let (room, half) = (Difference::MOST_ROWS, Difference::MOST_ROWS / 2);
+    let most_missing = missing.len().min(room - surplus.len().min(half));
     let mut sheet = Sheet::new();
     let (mut shown, mut others_shown) = (0, 0);
-    for line in missing.take(most_missing) {
+    for line in &missing[..most_missing] {
         shown += usize::from(sheet.push("-", line, 0));
     }
-    for line in surplus.first.iter().take(most_surplus) {
+    for line in surplus.iter().take(room - most_missing) {
         others_shown += usize::from(sheet.push("+", line, 0));
     }
-    let (rest, others) = (missing_count - shown, surplus.count - others_shown);
+    let (rest, others) = (missing_count - shown, surplus_count - others_shown);
     if rest + others > 0 {
         sheet.cut(&format!(
             "{rest} more missing and {others} more unexpected lines are not shown"
