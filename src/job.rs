@@ -342,4 +342,46 @@ mod tests {
         let error = serde_json::from_str::<Attachment>(r#"{"data":"aGk="}"#).unwrap_err();
         assert!(error.to_string().contains("missing field `name`"), "{error}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_reading_a_job_panic(bytes: Vec<u8>) {
+            let _ = serde_json::from_slice::<Job>(&bytes);
+        }
+
+        /// Whatever stands in a field of a job: it is read or refused, and what is read is written back the same.
+        #[test]
+        fn a_job_with_any_value_in_any_field_is_read_or_refused(field in 0..26_usize, value in value()) {
+            let mut job: serde_json::Value = serde_json::from_str(FROM_THE_API).unwrap();
+            let object = job.as_object_mut().unwrap();
+            let key = object.keys().nth(field % object.len()).unwrap().clone();
+            object.insert(key, value);
+            if let Ok(read) = serde_json::from_value::<Job>(job) {
+                let written = serde_json::to_string(&read).unwrap();
+                proptest::prop_assert_eq!(serde_json::from_str::<Job>(&written).unwrap(), read);
+            }
+        }
+    }
+
+    fn value() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
+        use proptest::prelude::*;
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            let key = prop_oneof![
+                Just("name".to_owned()),
+                Just("url".to_owned()),
+                Just("data".to_owned()),
+                any::<String>()
+            ];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::vec((key, inner), 0..4).prop_map(|pairs| pairs.into_iter().collect()),
+            ]
+        })
+    }
 }

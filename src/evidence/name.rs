@@ -51,4 +51,13 @@ mod tests {
         assert_eq!(clean("two\nlines"), "two lines");
         assert!(clean(&"x".repeat(5000)).len() < 240);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_clean_name_names_a_file_and_nothing_else(name: String) {
+            let clean = clean(&name);
+            proptest::prop_assert!(!clean.is_empty() && clean != ".." && clean.len() < 260);
+            proptest::prop_assert!(!clean.contains(['/', '\n', '\0', '\u{1b}']), "{clean:?}");
+        }
+    }
 }

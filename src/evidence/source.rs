@@ -182,4 +182,18 @@ mod tests {
         attachment.url = Some("data:;base64,YWFh".into());
         assert_eq!(read(&attachment, &sources).unwrap().bytes, b"aaa");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_url_and_no_data_make_reading_panic(url in "(data:)?[ -~]{0,40}|\\PC{0,20}", data: Option<String>) {
+            let attachment = Attachment { data, ..Attachment::from_url(&url) };
+            let _ = read(&attachment, &Sources::default());
+        }
+
+        #[test]
+        fn bytes_survive_a_data_url(bytes: Vec<u8>) {
+            let url = format!("data:;base64,{}", STANDARD.encode(&bytes));
+            proptest::prop_assert_eq!(read_url(&url).unwrap(), bytes);
+        }
+    }
 }

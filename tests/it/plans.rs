@@ -133,3 +133,26 @@ fn a_plans_digest_follows_its_scripts_and_not_its_layout() {
         digest(&plan.replace("a = 1", "a = 3"), "(component)")
     );
 }
+
+proptest::proptest! {
+    /// Inline plans come from strangers.
+    #[test]
+    fn no_inline_plan_makes_loading_panic(
+        key in "(threshold|graders|name|kind|gate|weight|compare|expected|criteria|script|params|x)",
+        text in "\\PC{0,12}",
+        number: f64,
+        kind in "(diff|check|rubric|none)",
+    ) {
+        let folders = assay::plan::PlanFolders {
+            plans: "".into(), checks: "".into(), prompts: "".into(), kinds: assay::graders::rules(),
+        };
+        for value in [serde_json::json!(text), serde_json::json!(number), serde_json::json!([text]), serde_json::json!({&key: number})] {
+            let mut grader = serde_json::json!({"name": "g", "kind": kind});
+            grader[&key] = value.clone();
+            let mut plan = serde_json::json!({"graders": [grader]});
+            let _ = folders.load_inline(plan.clone());
+            plan[&key] = value;
+            let _ = folders.load_inline(plan);
+        }
+    }
+}
