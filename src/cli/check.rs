@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::CommonArgs;
 use crate::desk::read_job;
 use crate::entry::escape_control;
-use crate::evidence::{self, Sources};
+use crate::evidence::{self, Network, Sources};
 use crate::graders::rubric::Judge;
 use crate::graders::{Context, Tools, build};
 use crate::log::Log;
@@ -83,6 +83,7 @@ pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, Cl
     });
     let sources = Sources {
         fixture: fixture.map(Path::to_owned),
+        network: Some(Network::default()),
         ..Sources::default()
     };
     let submission = evidence::collect(submission, sources)

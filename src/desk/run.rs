@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::{Expect, Fixture};
 use crate::clock::Clock;
 use crate::entry::{Entry, VerificationId};
-use crate::evidence::{self, Sources};
+use crate::evidence::{self, Network, Sources};
 use crate::graders::rubric::Judge;
 use crate::graders::{Context, Tools};
 use crate::job::Job;
@@ -98,6 +98,7 @@ impl Desk {
         };
         let sources = Sources {
             fixture,
+            network: Some(Network::default()),
             ..Sources::default()
         };
         let verification = match evidence::collect(submission, sources).await {

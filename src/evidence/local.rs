@@ -12,10 +12,10 @@ pub(super) fn read(
     folder: Option<&Path>,
     relative: &str,
     limit: u64,
-    name: impl Fn() -> String,
+    name: &str,
 ) -> Result<Vec<u8>, Trouble> {
     let refused = |reason: &str| Fault::AttachmentRefused {
-        name: name(),
+        name: name.to_owned(),
         reason: reason.to_owned(),
     };
     let folder = folder.ok_or_else(|| refused("local files exist only in fixtures"))?;
@@ -37,7 +37,11 @@ pub(super) fn read(
         .read_to_end(&mut bytes)
         .map_err(missing)?;
     if bytes.len() as u64 > limit {
-        return Err(Fault::AttachmentTooLarge { name: name(), limit }.into());
+        return Err(Fault::AttachmentTooLarge {
+            name: name.to_owned(),
+            limit,
+        }
+        .into());
     }
     Ok(bytes)
 }
@@ -54,7 +58,7 @@ mod tests {
         std::fs::write(fixture.join("in.txt"), "in").unwrap();
         std::fs::write(outer.path().join("out.txt"), "out").unwrap();
         std::os::unix::fs::symlink(outer.path().join("out.txt"), fixture.join("link.txt")).unwrap();
-        let read = |relative: &str| read(Some(&fixture), relative, 10, || "n".into());
+        let read = |relative: &str| read(Some(&fixture), relative, 10, "n");
         assert_eq!(read("in.txt").unwrap(), b"in");
         for outside in ["../out.txt", "link.txt", "../fixture/../out.txt"] {
             assert!(

@@ -3,6 +3,7 @@
 //! Whatever is stated about a file is checked; what we measured is what graders see. A file that the submitter
 //! spoiled is a [`Fault`]; a host that does not answer is our trouble ([`GradeError`]).
 
+mod fetch;
 mod local;
 mod name;
 mod source;
@@ -14,7 +15,8 @@ use crate::digest::Digest;
 use crate::job::Attachment;
 use crate::submission::{EvidenceFile, Fault, FileRole, Submission};
 use crate::verdict::{ErrorKind, GradeError};
-use source::{Bytes, Trouble};
+pub use fetch::Network;
+use source::Trouble;
 
 /// How much may be handed in.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +47,8 @@ impl Default for Limits {
 pub struct Sources {
     /// How much may be handed in.
     pub limits: Limits,
+    /// What may be fetched over the network; none: nothing.
+    pub network: Option<Network>,
     /// The fixture's folder, below which relative URLs are read. None outside fixtures: strangers name no paths.
     pub fixture: Option<PathBuf>,
 }
@@ -53,14 +57,7 @@ pub struct Sources {
 ///
 /// # Errors
 /// Trouble of ours or of the sender's; the submitter's own trouble becomes faults.
-pub async fn collect(submission: Submission, sources: Sources) -> Result<Submission, GradeError> {
-    let collecting = tokio::task::spawn_blocking(move || collect_blocking(submission, &sources));
-    collecting
-        .await
-        .map_err(|error| GradeError::new(ErrorKind::HostExhausted, format!("collecting evidence: {error}")))?
-}
-
-fn collect_blocking(mut submission: Submission, sources: &Sources) -> Result<Submission, GradeError> {
+pub async fn collect(mut submission: Submission, sources: Sources) -> Result<Submission, GradeError> {
     let limits = sources.limits;
     let text_bytes = submission.output_text.len() as u64;
     if text_bytes > limits.text_bytes {
@@ -98,8 +95,8 @@ fn collect_blocking(mut submission: Submission, sources: &Sources) -> Result<Sub
         });
         std::fs::create_dir(&home).map_err(|error| disk(&error))?;
         let mut left = limits.total_bytes;
-        for attachment in &stated {
-            match collect_one(attachment, role, &home, &mut left, sources) {
+        for attachment in stated {
+            match collect_one(attachment, role, &home, &mut left, &sources).await {
                 Ok(file) => submission.files.push(name::unique(file, &submission.files)),
                 Err(Trouble::Ours(error)) => return Err(error),
                 Err(Trouble::Theirs(fault)) if role == FileRole::Output => submission.faults.push(fault),
@@ -114,28 +111,26 @@ fn collect_blocking(mut submission: Submission, sources: &Sources) -> Result<Sub
     Ok(submission)
 }
 
-fn collect_one(
-    attachment: &Attachment,
+/// Puts one attachment into a read-only file of ours.
+async fn collect_one(
+    attachment: Attachment,
     role: FileRole,
     home: &Path,
     left: &mut u64,
     sources: &Sources,
 ) -> Result<EvidenceFile, Trouble> {
-    let limits = sources.limits;
-    let Bytes { bytes, content_type } = source::read(attachment, sources)?;
-    let size = bytes.len() as u64;
     let name = name::clean(&attachment.name);
-    if size > limits.file_bytes {
-        return Err(Fault::AttachmentTooLarge {
-            name,
-            limit: limits.file_bytes,
-        }
-        .into());
-    }
+    let arrived = home.join("arriving");
+    let stated_type = source::obtain(&attachment, &name, sources, &arrived).await?;
+    let (limits, home) = (sources.limits, home.to_owned());
+    let keeping = tokio::task::spawn_blocking(move || keep(&arrived, &home));
+    let kept = keeping
+        .await
+        .map_err(|error| Trouble::Ours(disk(&std::io::Error::other(error))))?;
+    let (path, size, sha256) = kept.map_err(|error| Trouble::Ours(disk(&error)))?;
     *left = left.checked_sub(size).ok_or(Fault::AttachmentsTooLarge {
         limit: limits.total_bytes,
     })?;
-    let sha256 = Digest::of(&bytes);
     if let Some(stated) = &attachment.sha256
         && stated.parse() != Ok(sha256)
     {
@@ -146,15 +141,7 @@ fn collect_one(
         }
         .into());
     }
-    // Named by content, so that no name of a stranger's ever reaches the file system.
-    let path = home.join(sha256.to_string());
-    std::fs::write(&path, &bytes).map_err(|error| Trouble::Ours(disk(&error)))?;
-    let mut permissions = std::fs::metadata(&path)
-        .map_err(|e| Trouble::Ours(disk(&e)))?
-        .permissions();
-    permissions.set_readonly(true);
-    std::fs::set_permissions(&path, permissions).map_err(|error| Trouble::Ours(disk(&error)))?;
-    let content_type = attachment.content_type.clone().or(content_type);
+    let content_type = attachment.content_type.or(stated_type);
     Ok(EvidenceFile {
         name,
         content_type,
@@ -163,6 +150,19 @@ fn collect_one(
         role,
         path,
     })
+}
+
+/// Moves the file that arrived to a name made of its content, so that no name of a stranger's ever reaches the file
+/// system, and makes it read-only.
+fn keep(arrived: &Path, home: &Path) -> std::io::Result<(PathBuf, u64, Digest)> {
+    let sha256 = Digest::of_reader(std::fs::File::open(arrived)?)?;
+    let path = home.join(sha256.to_string());
+    std::fs::rename(arrived, &path)?;
+    let metadata = std::fs::metadata(&path)?;
+    let mut permissions = metadata.permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions)?;
+    Ok((path, metadata.len(), sha256))
 }
 
 fn disk(error: &std::io::Error) -> GradeError {

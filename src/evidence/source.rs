@@ -1,18 +1,14 @@
-//! Where an attachment's bytes come from: its `data`, a `data:` URL, or, in fixtures, a file.
+//! Where an attachment's bytes come from: its `data`, a `data:` URL, the network, or, in fixtures, a file.
+
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Sources, local};
+use super::{Sources, disk, fetch, local};
 use crate::job::Attachment;
 use crate::submission::Fault;
-use crate::verdict::{ErrorKind, GradeError};
-
-/// An attachment's bytes, and the media type where the source states one.
-pub(super) struct Bytes {
-    pub(super) bytes: Vec<u8>,
-    pub(super) content_type: Option<String>,
-}
+use crate::verdict::GradeError;
 
 /// Why an attachment has no bytes: who is to blame.
 #[derive(Debug)]
@@ -29,52 +25,69 @@ impl From<Fault> for Trouble {
     }
 }
 
-pub(super) fn read(attachment: &Attachment, sources: &Sources) -> Result<Bytes, Trouble> {
-    let name = || super::name::clean(&attachment.name);
+/// Writes the attachment's bytes into the file, and says the media type where the source states one.
+pub(super) async fn obtain(
+    attachment: &Attachment,
+    name: &str,
+    sources: &Sources,
+    into: &Path,
+) -> Result<Option<String>, Trouble> {
     let limit = sources.limits.file_bytes;
+    if let (None, Some(url), Some(network)) = (&attachment.data, &attachment.url, sources.network)
+        && (url.starts_with("https://") || url.starts_with("http://"))
+    {
+        return fetch::download(url, network, limit, name, into).await;
+    }
+    let (attachment, sources) = (attachment.clone(), sources.clone());
+    let (name, into) = (name.to_owned(), into.to_owned());
+    let writing = tokio::task::spawn_blocking(move || {
+        let (bytes, content_type) = read(&attachment, &name, &sources)?;
+        if bytes.len() as u64 > limit {
+            return Err(Fault::AttachmentTooLarge { name, limit }.into());
+        }
+        std::fs::write(into, bytes).map_err(|error| Trouble::Ours(disk(&error)))?;
+        Ok(content_type)
+    });
+    writing
+        .await
+        .map_err(|error| Trouble::Ours(disk(&std::io::Error::other(error))))?
+}
+
+/// Bytes that are at hand, and the media type where their source states one.
+fn read(
+    attachment: &Attachment,
+    name: &str,
+    sources: &Sources,
+) -> Result<(Vec<u8>, Option<String>), Trouble> {
+    let limit = sources.limits.file_bytes;
+    let refused = |reason: &str| Fault::AttachmentRefused {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    };
     match (&attachment.data, &attachment.url) {
-        (Some(data), _) => {
-            let bytes = decode(data, limit, name)?;
-            Ok(Bytes {
-                bytes,
-                content_type: None,
-            })
-        }
+        (Some(data), _) => Ok((decode(data, limit, name)?, None)),
         (None, Some(url)) if url.starts_with("data:") => data_url(url, limit, name),
-        (None, Some(url)) if url.starts_with("https://") => Err(Trouble::Ours(GradeError::new(
-            ErrorKind::AttachmentUnreachable,
-            format!(
-                "`{}` is on the network, which this build does not fetch from yet",
-                name()
-            ),
-        ))),
         (None, Some(url)) if !url.contains(':') && sources.fixture.is_some() => {
-            let bytes = local::read(sources.fixture.as_deref(), url, limit, name)?;
-            Ok(Bytes {
-                bytes,
-                content_type: None,
-            })
+            Ok((local::read(sources.fixture.as_deref(), url, limit, name)?, None))
         }
-        (None, Some(_)) => {
-            let reason = "only https: and data: URLs are accepted".to_owned();
-            Err(Fault::AttachmentRefused { name: name(), reason }.into())
-        }
-        (None, None) => {
-            let reason = "it has neither `url` nor `data`".to_owned();
-            Err(Fault::AttachmentRefused { name: name(), reason }.into())
-        }
+        (None, Some(_)) => Err(refused("only https: and data: URLs are accepted").into()),
+        (None, None) => Err(refused("it has neither `url` nor `data`").into()),
     }
 }
 
 /// Decodes base64, refusing by its length before anything is allocated.
-fn decode(text: &str, limit: u64, name: impl Fn() -> String) -> Result<Vec<u8>, Trouble> {
+fn decode(text: &str, limit: u64, name: &str) -> Result<Vec<u8>, Trouble> {
     if text.len() as u64 / 4 * 3 > limit.saturating_add(3) {
-        return Err(Fault::AttachmentTooLarge { name: name(), limit }.into());
+        return Err(Fault::AttachmentTooLarge {
+            name: name.to_owned(),
+            limit,
+        }
+        .into());
     }
     let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     STANDARD.decode(compact).map_err(|error| {
         Fault::AttachmentUndecodable {
-            name: name(),
+            name: name.to_owned(),
             reason: format!("its base64 is broken: {error}"),
         }
         .into()
@@ -82,9 +95,9 @@ fn decode(text: &str, limit: u64, name: impl Fn() -> String) -> Result<Vec<u8>, 
 }
 
 /// RFC 2397: `data:[<mediatype>][;base64],<data>`.
-fn data_url(url: &str, limit: u64, name: impl Fn() -> String) -> Result<Bytes, Trouble> {
+fn data_url(url: &str, limit: u64, name: &str) -> Result<(Vec<u8>, Option<String>), Trouble> {
     let broken = |reason: &str| Fault::AttachmentUndecodable {
-        name: name(),
+        name: name.to_owned(),
         reason: reason.to_owned(),
     };
     let (head, data) = url["data:".len()..]
@@ -95,11 +108,11 @@ fn data_url(url: &str, limit: u64, name: impl Fn() -> String) -> Result<Bytes, T
         .map_or((head, false), |media| (media, true));
     let content_type = (!media.is_empty()).then(|| media.to_owned());
     let bytes = if is_base64 {
-        decode(data, limit, &name)?
+        decode(data, limit, name)?
     } else {
         percent_decode(data).ok_or_else(|| broken("its data: URL has a broken percent escape"))?
     };
-    Ok(Bytes { bytes, content_type })
+    Ok((bytes, content_type))
 }
 
 fn percent_decode(text: &str) -> Option<Vec<u8>> {
@@ -123,7 +136,7 @@ mod tests {
     use super::*;
 
     fn read_url(url: &str) -> Result<Vec<u8>, Trouble> {
-        read(&Attachment::from_url(url), &Sources::default()).map(|read| read.bytes)
+        read(&Attachment::from_url(url), "n", &Sources::default()).map(|(bytes, _)| bytes)
     }
 
     #[test]
@@ -176,18 +189,18 @@ mod tests {
         sources.limits.file_bytes = 3;
         let mut attachment = Attachment::from_url("data:;base64,YWFhYWFhYWFh");
         assert!(matches!(
-            read(&attachment, &sources),
+            read(&attachment, "n", &sources),
             Err(Trouble::Theirs(Fault::AttachmentTooLarge { .. }))
         ));
         attachment.url = Some("data:;base64,YWFh".into());
-        assert_eq!(read(&attachment, &sources).unwrap().bytes, b"aaa");
+        assert_eq!(read(&attachment, "n", &sources).unwrap().0, b"aaa");
     }
 
     proptest::proptest! {
         #[test]
         fn no_url_and_no_data_make_reading_panic(url in "(data:)?[ -~]{0,40}|\\PC{0,20}", data: Option<String>) {
             let attachment = Attachment { data, ..Attachment::from_url(&url) };
-            let _ = read(&attachment, &Sources::default());
+            let _ = read(&attachment, "n", &Sources::default());
         }
 
         #[test]
