@@ -7,12 +7,13 @@ use std::time::Instant;
 use anyhow::{Context as _, anyhow};
 use clap::{Args, ValueEnum};
 use futures_util::stream::{self, StreamExt as _};
+use terminal_size::terminal_size_of;
 
 use super::{CliError, Exit, setup};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
 use crate::desk::{Desk, Fixture, JudgeChoice, discover};
-use crate::report::{Lines, RunReport};
+use crate::report::{Lines, Progress, ReportFile, RunReport};
 use crate::shutdown;
 
 /// Flags of `assay run`.
@@ -22,7 +23,7 @@ Examples:
   assay run                                   every fixture below tests/fixtures
   assay run tests/fixtures/csv --filter bad   those whose name holds `bad`
   assay run --plan my-plan -v                 by another plan, with the log of each
-  assay run --report json=report.json
+  assay run --report html=report.html --report junit=junit.xml
   OPENAI_API_KEY=… assay run --judge record   ask the model and keep its answers beside the fixtures
 
 Exit status: 0 all as expected, 1 some not, 2 a fixture, plan or setting is wrong, 3 our own trouble.")]
@@ -40,8 +41,13 @@ pub(super) struct RunArgs {
     #[arg(long, value_enum, default_value_t = JudgeFlag::Fixture)]
     judge: JudgeFlag,
     /// Write a report; may be given several times
-    #[arg(long, value_name = "json=FILE")]
-    report: Vec<String>,
+    #[arg(
+        long,
+        value_name = "KIND=FILE",
+        long_help = "\
+Write a report: html=FILE (one page for people), json=FILE, junit=FILE (for CI servers); may be given several times"
+    )]
+    report: Vec<ReportFile>,
     /// Print the report as JSON to standard output instead of lines
     #[arg(long)]
     json: bool,
@@ -68,9 +74,7 @@ enum JudgeFlag {
 }
 
 pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let started = Instant::now();
     let config = setup::config(common)?;
-    let reports = report_files(&args.report)?;
     let fixtures = fixtures(&args, &config)?;
     let desk = Desk {
         journal: Arc::new(setup::journal(&config).await?),
@@ -79,37 +83,13 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
         cancel: shutdown::token().map_err(CliError::trouble)?,
     };
     let side_by_side = args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1);
-    let mut lines = Lines::new(
-        anstream::stdout(),
-        fixtures.iter().map(|fixture| fixture.name.as_str()),
-        args.verbose,
-    );
-    let mut ended = Vec::with_capacity(fixtures.len());
-    let mut running = stream::iter(&fixtures)
-        .map(|fixture| desk.run(fixture))
-        .buffer_unordered(side_by_side);
-    while let Some(report) = running.next().await {
-        let report = report
-            .context("the run cannot be kept")
-            .map_err(CliError::trouble)?;
-        if !args.json {
-            lines.fixture(&report).map_err(CliError::trouble)?;
-        }
-        ended.push(report);
-    }
-    let report = RunReport::new(ended);
-    let text = serde_json::to_string_pretty(&report).map_err(CliError::trouble)?;
-    for path in reports {
-        std::fs::write(&path, format!("{text}\n"))
-            .with_context(|| format!("the report {} cannot be written", path.display()))
-            .map_err(CliError::trouble)?;
+    let report = verify_all(&desk, &fixtures, side_by_side, &args).await?;
+    for file in &args.report {
+        file.write(&report).map_err(CliError::trouble)?;
     }
     if args.json {
+        let text = serde_json::to_string_pretty(&report).map_err(CliError::trouble)?;
         anstream::println!("{text}");
-    } else {
-        lines
-            .summary(&report, started.elapsed().as_secs_f64())
-            .map_err(CliError::trouble)?;
     }
     Ok(match report.summary.unexpected {
         0 => Exit::Good,
@@ -118,12 +98,52 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
     })
 }
 
-fn report_files(flags: &[String]) -> Result<Vec<PathBuf>, CliError> {
-    let file = |flag: &String| match flag.split_once('=') {
-        Some(("json", path)) if !path.is_empty() => Ok(PathBuf::from(path)),
-        _ => Err(CliError::usage(anyhow!("--report {flag}: expected json=FILE"))),
+/// Runs the fixtures side by side, with a line for each as it ends and the sums at the end.
+async fn verify_all(
+    desk: &Desk,
+    fixtures: &[Fixture],
+    side_by_side: usize,
+    args: &RunArgs,
+) -> Result<RunReport, CliError> {
+    let (started_at, started) = (desk.clock.now(), Instant::now());
+    let mut lines = Lines::new(
+        anstream::stdout(),
+        fixtures.iter().map(|fixture| fixture.name.as_str()),
+        terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
+        args.verbose,
+    );
+    let progress = if args.json {
+        Progress::hidden()
+    } else {
+        Progress::of(fixtures.len())
     };
-    flags.iter().map(file).collect()
+    let mut ended = Vec::with_capacity(fixtures.len());
+    let mut running = stream::iter(fixtures)
+        .map(async |fixture| {
+            progress.begins(&fixture.name);
+            let report = desk.run(fixture).await;
+            progress.ends(&fixture.name);
+            report
+        })
+        .buffer_unordered(side_by_side);
+    while let Some(report) = running.next().await {
+        let report = report
+            .context("the run cannot be kept")
+            .map_err(CliError::trouble)?;
+        if !args.json {
+            progress
+                .aside(|| lines.fixture(&report))
+                .map_err(CliError::trouble)?;
+        }
+        ended.push(report);
+    }
+    progress.close();
+    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let report = RunReport::new(ended, started_at, millis);
+    if !args.json {
+        lines.summary(&report).map_err(CliError::trouble)?;
+    }
+    Ok(report)
 }
 
 /// Loads every fixture before the first is run: a wrong one costs nothing.

@@ -58,11 +58,13 @@ impl Desk {
     /// # Errors
     /// Only where the journal cannot be written; everything else is in the report.
     pub async fn run(&self, fixture: &Fixture) -> Result<FixtureReport, DeskError> {
+        let started = Instant::now();
         let judge = fixture.judge.clone();
         let (verification, entries) = self
             .verify(&fixture.job, &fixture.plan, judge, Some(fixture.folder.clone()))
             .await?;
-        Ok(compare(fixture, verification, entries))
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Ok(compare(fixture, verification, entries, millis))
     }
 
     /// Verifies one job by a plan, its log kept in the journal.
@@ -136,7 +138,7 @@ async fn no_evidence(error: GradeError, context: &Context) -> Verification {
     }
 }
 
-fn compare(fixture: &Fixture, verification: Verification, entries: Vec<Entry>) -> FixtureReport {
+fn compare(fixture: &Fixture, verification: Verification, entries: Vec<Entry>, millis: u64) -> FixtureReport {
     let Verification { decision, graders } = verification;
     let outcome = decision
         .as_ref()
@@ -156,8 +158,12 @@ fn compare(fixture: &Fixture, verification: Verification, entries: Vec<Entry>) -
         .any(|grader| grader.stage == Stage::Judge);
     FixtureReport {
         name: fixture.name.clone(),
+        description: fixture.description.clone(),
         job_id: fixture.job.id.to_string(),
         expected: fixture.expect,
+        expected_error: fixture.error,
+        score_min: fixture.score_min,
+        score_max: fixture.score_max,
         outcome,
         as_expected: why.is_none(),
         score,
@@ -165,6 +171,7 @@ fn compare(fixture: &Fixture, verification: Verification, entries: Vec<Entry>) -
         plan: fixture.plan.name.clone(),
         judge: asks_a_judge.then(|| fixture.judge.mode().as_str().to_owned()),
         why,
+        millis,
         error: decision.as_ref().err().map(ErrorReport::from),
         graders,
         log: entries.into_iter().map(log_line).collect(),

@@ -15,25 +15,48 @@ const BAD: Style = AnsiColor::Red.on_default().bold();
 const ODD: Style = AnsiColor::Yellow.on_default();
 const DIM: Style = Style::new().dimmed();
 
-/// Width of the column of names where none is longer.
-const NAMES: usize = 28;
+/// Head of the graders' column, with what their marks mean.
+const LEGEND: &str = "GRADERS (+ pass, - fail, ! error, · not asked)";
 
-/// Writes a run: a line for each fixture as it ends, a line of sums at the end.
+/// Width of the column of names: where none is longer, and where the terminal is narrow.
+const NAMES: usize = 28;
+const NAMES_NARROW: usize = 16;
+
+/// Width of the columns beside the names: mark, outcome, score, time and what is between them.
+const FIGURES: usize = 44;
+
+/// Least width in which the graders are worth a column.
+const GRADERS: usize = 10;
+
+/// Writes a run as a table: a line for each fixture as it ends, a line of sums at the end.
 pub struct Lines<W> {
     out: W,
-    width: usize,
+    names: usize,
+    /// Width left for the graders; none where lines may be of any length.
+    graders: Option<usize>,
+    headed: bool,
     verbose: bool,
 }
 
 impl<W: Write> Lines<W> {
-    /// `names` are those of all fixtures, for the width of their column; `verbose` adds the graders and the log.
-    pub fn new<'a>(out: W, names: impl Iterator<Item = &'a str>, verbose: bool) -> Self {
-        let width = names
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or(0)
-            .max(NAMES);
-        Self { out, width, verbose }
+    /// `names` are those of all fixtures, for the width of their column; `width` is the terminal's, none in a pipe;
+    /// `verbose` adds the log.
+    pub fn new<'a>(
+        out: W,
+        names: impl Iterator<Item = &'a str>,
+        width: Option<usize>,
+        verbose: bool,
+    ) -> Self {
+        let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
+        let room = width.map_or(usize::MAX, |width| width.saturating_sub(FIGURES));
+        let names = longest.max(NAMES).min(room).max(NAMES_NARROW);
+        Self {
+            out,
+            names,
+            graders: width.map(|width| width.saturating_sub(FIGURES + names)),
+            headed: false,
+            verbose,
+        }
     }
 
     /// Writes one fixture.
@@ -41,31 +64,32 @@ impl<W: Write> Lines<W> {
     /// # Errors
     /// Where the writer fails.
     pub fn fixture(&mut self, report: &FixtureReport) -> io::Result<()> {
+        self.head()?;
         let (mark, style) = if report.as_expected {
             ("ok  ", GOOD)
         } else {
             ("FAIL", BAD)
         };
-        let millis: u64 = report
-            .graders
-            .iter()
-            .map(|grader| grader.millis)
-            .max()
-            .unwrap_or(0);
         let outcome = outcome_style(report.outcome);
-        write!(
-            self.out,
-            "{style}{mark}{style:#} {name:width$}  {outcome}{what:<8}{outcome:#}  {score}  {millis:>5} ms  {DIM}{graders}{DIM:#}",
-            name = report.name,
-            width = self.width,
+        let mut last = graders(report);
+        if let Some(judge) = &report.judge {
+            last.push_str("  judge: ");
+            last.push_str(judge);
+        }
+        let last = match self.graders {
+            Some(room) if room < GRADERS => String::new(),
+            Some(room) => fit(&last, room),
+            None => last,
+        };
+        let row = format!(
+            "{style}{mark}{style:#} {name:names$}  {outcome}{what:<8}{outcome:#}  {score}  {millis:>6} ms  {DIM}{last}{DIM:#}",
+            name = fit(&report.name, self.names),
+            names = self.names,
             what = report.outcome,
             score = score(report),
-            graders = graders(report),
-        )?;
-        if let Some(judge) = &report.judge {
-            write!(self.out, "  {DIM}judge: {judge}{DIM:#}")?;
-        }
-        writeln!(self.out)?;
+            millis = report.millis,
+        );
+        writeln!(self.out, "{}", row.trim_end())?;
         if let Some(why) = &report.why {
             writeln!(self.out, "     {BAD}{why}{BAD:#}")?;
         }
@@ -77,22 +101,43 @@ impl<W: Write> Lines<W> {
         self.out.flush()
     }
 
+    fn head(&mut self) -> io::Result<()> {
+        if self.headed {
+            return Ok(());
+        }
+        self.headed = true;
+        let last = match self.graders {
+            Some(room) if room < GRADERS => String::new(),
+            Some(room) if room < LEGEND.chars().count() => "GRADERS".to_owned(),
+            Some(_) | None => LEGEND.to_owned(),
+        };
+        let head = format!(
+            "     {:names$}  {:<8}  {:<14}  {:>9}  {last}",
+            "FIXTURE",
+            "OUTCOME",
+            "SCORE",
+            "TIME",
+            names = self.names,
+        );
+        writeln!(self.out, "{DIM}{}{DIM:#}", head.trim_end())
+    }
+
     /// Writes the sums.
     ///
     /// # Errors
     /// Where the writer fails.
-    pub fn summary(&mut self, report: &RunReport, seconds: f64) -> io::Result<()> {
+    pub fn summary(&mut self, report: &RunReport) -> io::Result<()> {
         let sums = report.summary;
         let style = if sums.unexpected == 0 { GOOD } else { BAD };
-        let count = |wanted: Expect| report.fixtures.iter().filter(|one| one.outcome == wanted).count();
+        let seconds = std::time::Duration::from_millis(report.millis).as_secs_f64();
         writeln!(
             self.out,
             "\n{style}{} of {} fixtures as expected{style:#}: {} verified, {} retry, {} error; {seconds:.1} s",
             sums.as_expected,
             sums.total,
-            count(Expect::Verified),
-            count(Expect::Retry),
-            count(Expect::Error),
+            report.count(Expect::Verified),
+            report.count(Expect::Retry),
+            report.count(Expect::Error),
         )?;
         self.out.flush()
     }
@@ -111,6 +156,15 @@ fn score(report: &FixtureReport) -> String {
         Some(score) => format!("{score} of {:<5}", report.threshold),
         None => " ".repeat(14),
     }
+}
+
+/// The text, cut to so many characters.
+fn fit(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
 }
 
 /// The graders with a mark each: `shape+ same- quality?`.

@@ -1,20 +1,31 @@
 //! What a desk run came to, as data and in its forms.
 
+mod file;
+mod html;
+mod junit;
 mod lines;
+mod progress;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::desk::Expect;
 use crate::entry::{Audience, EntryType};
 use crate::outcome::GraderReport;
 use crate::verdict::{ErrorKind, GradeError, Score};
+pub use file::{ParseReportFileError, ReportError, ReportFile};
 pub use lines::{Lines, print_log};
+pub use progress::Progress;
 
 /// The report of a run; `--report json=FILE`.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunReport {
     /// Version of this form: 1.
     pub v: u32,
+    /// When the run began.
+    pub started_at: Timestamp,
+    /// How long it took, in milliseconds.
+    pub millis: u64,
     /// Counts.
     pub summary: Summary,
     /// One for each fixture, in the order of their names.
@@ -39,10 +50,21 @@ pub struct Summary {
 pub struct FixtureReport {
     /// Path below the folder that was searched.
     pub name: String,
+    /// What it shows, in its author's words.
+    pub description: Option<String>,
     /// The job.
     pub job_id: String,
     /// What the fixture expects.
     pub expected: Expect,
+    /// The kind of grade error that it expects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_error: Option<ErrorKind>,
+    /// Least score that it expects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_min: Option<f64>,
+    /// Highest score that it expects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score_max: Option<f64>,
     /// What it came to: `verified`, `retry` or `error`.
     pub outcome: Expect,
     /// Whether outcome, score bounds and kind of error are as expected.
@@ -57,6 +79,8 @@ pub struct FixtureReport {
     pub judge: Option<String>,
     /// What is not as expected, in one line.
     pub why: Option<String>,
+    /// How long it took, in milliseconds; decides nothing.
+    pub millis: u64,
     /// The grade error, where there is no decision.
     pub error: Option<ErrorReport>,
     /// The graders.
@@ -94,12 +118,12 @@ pub struct LogLine {
     /// Who may read it.
     pub audience: Audience,
     /// When it happened.
-    pub created_at: jiff::Timestamp,
+    pub created_at: Timestamp,
 }
 
 impl RunReport {
-    /// The report of these fixtures.
-    pub fn new(mut fixtures: Vec<FixtureReport>) -> Self {
+    /// The report of these fixtures, run from `started_at` on for `millis` milliseconds.
+    pub fn new(mut fixtures: Vec<FixtureReport>, started_at: Timestamp, millis: u64) -> Self {
         fixtures.sort_by(|a, b| a.name.cmp(&b.name));
         let count = |wanted: fn(&FixtureReport) -> bool| fixtures.iter().filter(|one| wanted(one)).count();
         let summary = Summary {
@@ -110,9 +134,16 @@ impl RunReport {
         };
         Self {
             v: 1,
+            started_at,
+            millis,
             summary,
             fixtures,
         }
+    }
+
+    /// How many fixtures came out so.
+    pub fn count(&self, outcome: Expect) -> usize {
+        self.fixtures.iter().filter(|one| one.outcome == outcome).count()
     }
 
     /// Whether something went wrong that no change of a fixture or a grader would mend.
@@ -121,5 +152,22 @@ impl RunReport {
         unexpected
             .filter_map(|fixture| fixture.error.as_ref())
             .any(|error| error.kind.recourse() == crate::verdict::Recourse::Transient)
+    }
+}
+
+impl FixtureReport {
+    /// What is expected, in words: `error (fuel-exhausted)`, `retry, score from 0.5 to 0.9`.
+    pub fn expectation(&self) -> String {
+        let error = self
+            .expected_error
+            .map(|kind| format!(" ({kind})"))
+            .unwrap_or_default();
+        let score = match (self.score_min, self.score_max) {
+            (None, None) => String::new(),
+            (Some(least), None) => format!(", score from {least}"),
+            (None, Some(most)) => format!(", score up to {most}"),
+            (Some(least), Some(most)) => format!(", score from {least} to {most}"),
+        };
+        format!("{}{error}{score}", self.expected)
     }
 }
