@@ -1,8 +1,9 @@
 # Two commands for a fresh machine: `make run` and `make test`. Both use the same build profile.
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt bench deny tools
+.PHONY: help run build test lint fmt bench deny tools runtimes
 
 ASSAY := target/debug/assay
+RUNTIMES := .assay/runtimes
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -11,10 +12,19 @@ run: build ## Verify the fixture jobs on SQLite, without model or broker
 	@$(ASSAY) run --report json=.assay/report.json
 	@echo "report: .assay/report.json; the log of a job: $(ASSAY) log job_csv_cleaned"
 
-build: tools ## Build what is missing
+build: tools runtimes ## Build what is missing
 	@cargo build --locked --bin assay
+	@for runtime in $(wildcard $(RUNTIMES)/*.wasm); do $(ASSAY) check --inspect $$runtime >/dev/null || exit; done
 
-test: lint ## Everything: format, lints, plans, all tests
+runtimes: $(RUNTIMES)/python.wasm.sha256 $(RUNTIMES)/javascript.wasm.sha256 ## Build the interpreters of Python and JavaScript checks
+
+$(RUNTIMES)/%.wasm.sha256: graders/runtimes/build $(wildcard graders/wit/*.wit)
+	@graders/runtimes/build $* $(RUNTIMES)
+
+$(RUNTIMES)/python.wasm.sha256: $(wildcard graders/runtimes/python/*)
+$(RUNTIMES)/javascript.wasm.sha256: $(wildcard graders/runtimes/javascript/*)
+
+test: lint runtimes ## Everything: format, lints, plans, all tests
 	cargo test --locked
 	$(ASSAY) plan check
 	@echo "all good"
@@ -26,9 +36,10 @@ lint: tools ## Format and lints
 fmt: ## Format the code
 	cargo fmt
 
-bench: build ## Measure: a check beside bare wasmtime, comparators beside GNU diff
+bench: build ## Measure: checks beside bare wasmtime, python3 and node; comparators beside GNU diff
 	cargo bench --locked --profile dev --bench check
 	cargo bench --locked --profile dev --bench compare
+	cargo bench --locked --profile dev --bench scripts
 
 deny: ## Licences, sources and advisories (needs cargo-deny and its database)
 	cargo deny check

@@ -54,6 +54,15 @@ pub struct CommonArgs {
         help_heading = "Places"
     )]
     pub cache: Option<PathBuf>,
+    /// Runtimes of Python and JavaScript checks, as built by `make runtimes` [default: .assay/runtimes]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "ASSAY_RUNTIMES",
+        help_heading = "Places"
+    )]
+    pub runtimes: Option<PathBuf>,
 }
 
 /// The settings in force.
@@ -67,6 +76,8 @@ pub struct Config {
     pub journal: PathBuf,
     /// Cache of compiled checks.
     pub cache: PathBuf,
+    /// Runtimes of Python and JavaScript checks.
+    pub runtimes: PathBuf,
     /// Processes that run checks, at most.
     pub sandbox_children: usize,
     /// The judge's endpoint, where one is configured.
@@ -94,6 +105,7 @@ struct File {
     prompts: Option<PathBuf>,
     journal: Option<PathBuf>,
     cache: Option<PathBuf>,
+    runtimes: Option<PathBuf>,
     sandbox_children: Option<usize>,
     judge: JudgeTable,
 }
@@ -171,6 +183,7 @@ impl Config {
             prompts: place(&args.prompts, file.prompts, "prompts"),
             journal: place(&args.journal, file.journal, ".assay/journal.sqlite"),
             cache: place(&args.cache, file.cache, ".assay/cache"),
+            runtimes: place(&args.runtimes, file.runtimes, ".assay/runtimes"),
             sandbox_children: children.unwrap_or(cores).clamp(1, 64),
             judge: judge(file.judge),
         })

@@ -120,6 +120,9 @@ pub struct Provenance {
     /// Digest of the script, module or prompt that judged.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub artifact: Option<Digest>,
+    /// Digest of the interpreter that ran a script.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runtime: Option<Digest>,
     /// Engine and its version, or the model as the server named it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub engine: Option<String>,

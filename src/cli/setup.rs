@@ -26,6 +26,7 @@ pub(super) fn folders(config: &Config) -> PlanFolders {
 pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
     let settings = SandboxConfig {
         children: config.sandbox_children,
+        runtimes: config.runtimes.clone(),
         ..SandboxConfig::new(config.cache.clone())
     };
     Sandbox::new(settings).map_err(CliError::trouble)

@@ -1,4 +1,6 @@
 //! The `check` grader: a script of a sender or operator, never trusted, run in the sandbox.
+//!
+//! A script is Python or JavaScript text for the shared runtime of its language, or a component of its own.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use super::{Context, Grader, Kind, Tools};
 use crate::digest::Digest;
 use crate::entry::{Audience, cut};
 use crate::plan::{FileHome, FileNeed, Issue, KindRules, PlannedGrader, Stage};
-use crate::sandbox::{self, Limits, ModuleSource, Ran, Sandbox, SandboxError};
+use crate::sandbox::{self, Language, Limits, ModuleSource, Ran, Sandbox, SandboxError, Script};
 use crate::submission::{FileRole, Submission};
 use crate::verdict::{ErrorKind, Evidence, GradeError, Provenance, Score, Verdict};
 
@@ -37,6 +39,9 @@ const MOST_FUEL: u64 = 4_000_000_000;
 
 /// Most memory that a plan may ask for, in MiB.
 const MOST_MEMORY_MIB: u64 = 512;
+
+/// Longest script text. Larger tables belong into an attachment of the job.
+const SCRIPT_BYTES: usize = 1024 * 1024;
 
 /// What becomes of a submission on which the check used up its fuel or memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -71,10 +76,11 @@ struct Settings {
 fn settings(value: &Value) -> Result<Settings, Issue> {
     let settings: Settings =
         serde_path_to_error::deserialize(value.clone()).map_err(|error| Issue::from_serde(&error))?;
-    if !settings.script.ends_with(".wat") && !settings.script.ends_with(".wasm") {
+    let component = settings.script.ends_with(".wat") || settings.script.ends_with(".wasm");
+    if !component && Language::of(&settings.script).is_none() {
         return Err(Issue::new(
             "script",
-            format!("`{}` is neither a .wat nor a .wasm file", settings.script),
+            format!("`{}` is no .py, .js, .wat or .wasm file", settings.script),
         ));
     }
     let bounded = [
@@ -107,19 +113,43 @@ fn build(planned: &PlannedGrader, tools: &Tools) -> Result<Arc<dyn Grader>, Grad
         .files
         .get("script")
         .ok_or_else(|| invalid("its script was not loaded".to_owned()))?;
+    let program = match Language::of(&settings.script) {
+        Some(language) => Program::Script(language, script(&settings.script, &file.bytes).map_err(invalid)?),
+        None => Program::Component(ModuleSource::new(Arc::clone(&file.bytes))),
+    };
     Ok(Arc::new(Check {
         name: planned.name.clone(),
-        source: ModuleSource::new(Arc::clone(&file.bytes)),
-        script: file.digest,
+        program,
+        digest: file.digest,
         settings,
         sandbox: tools.sandbox.clone(),
     }))
 }
 
+/// The text of a script, under its file name without folders.
+fn script(path: &str, bytes: &[u8]) -> Result<Script, String> {
+    if bytes.len() > SCRIPT_BYTES {
+        let size = bytes.len();
+        return Err(format!("`{path}` has {size} bytes, a script may have {SCRIPT_BYTES}"));
+    }
+    let source = str::from_utf8(bytes).map_err(|error| format!("`{path}` is not UTF-8: {error}"))?;
+    Ok(Script {
+        name: path.rsplit('/').next().unwrap_or(path).to_owned(),
+        // Editors of one system put a byte order mark there, and no interpreter wants it.
+        source: source.trim_start_matches('\u{feff}').to_owned(),
+    })
+}
+
+/// What is run.
+enum Program {
+    Component(ModuleSource),
+    Script(Language, Script),
+}
+
 struct Check {
     name: String,
-    source: ModuleSource,
-    script: Digest,
+    program: Program,
+    digest: Digest,
     settings: Settings,
     sandbox: Sandbox,
 }
@@ -132,7 +162,19 @@ impl Grader for Check {
 
     async fn grade(&self, submission: &Submission, context: &Context) -> Result<Verdict, GradeError> {
         let call = call(submission, &self.settings).await?;
-        let defaults = Limits::default();
+        match self.run(&call).await {
+            Ok(ran) => self.verdict(ran, context).await,
+            Err(error) => self.trouble(&error),
+        }
+    }
+}
+
+impl Check {
+    async fn run(&self, call: &sandbox::Call) -> Result<Ran, SandboxError> {
+        let defaults = match &self.program {
+            Program::Component(_) => Limits::default(),
+            Program::Script(language, _) => language.limits(),
+        };
         let limits = Limits {
             fuel: self.settings.fuel.unwrap_or(defaults.fuel),
             memory_bytes: self
@@ -141,18 +183,17 @@ impl Grader for Check {
                 .map_or(defaults.memory_bytes, |mib| mib << 20),
             ..defaults
         };
-        let ran = match self.sandbox.prepare(&self.source).await {
-            Ok(module) => self.sandbox.run(&module, &call, &limits).await,
-            Err(error) => Err(error),
-        };
-        match ran {
-            Ok(ran) => self.verdict(ran, context).await,
-            Err(error) => self.trouble(&error),
+        match &self.program {
+            Program::Component(source) => {
+                let module = self.sandbox.prepare(source).await?;
+                self.sandbox.run(&module, call, &limits).await
+            }
+            Program::Script(language, script) => {
+                self.sandbox.run_script(*language, script, call, &limits).await
+            }
         }
     }
-}
 
-impl Check {
     async fn verdict(&self, ran: Ran, context: &Context) -> Result<Verdict, GradeError> {
         let used = format!(
             "{}: fuel {}, peak memory {} bytes, {:.1} ms",
@@ -176,7 +217,11 @@ impl Check {
         };
         verdict.evidence.extend(answer.notes.iter().map(note));
         verdict.provenance = Provenance {
-            artifact: Some(self.script),
+            artifact: Some(self.digest),
+            runtime: match self.program {
+                Program::Component(_) => None,
+                Program::Script(..) => Some(Digest::from(ran.module.bytes())),
+            },
             engine: Some(ran.engine.to_owned()),
             fuel: Some(ran.fuel_used),
             peak_memory_bytes: Some(ran.peak_memory_bytes),
@@ -199,7 +244,7 @@ impl Check {
             SandboxError::Trap(_) => ErrorKind::ScriptTrapped,
             SandboxError::MalformedAnswer(_) => ErrorKind::ScriptAnswerMalformed,
             SandboxError::Refused(_) => ErrorKind::ScriptRefused,
-            SandboxError::Limits(_) | SandboxError::CallTooLarge { .. } => ErrorKind::PlanInvalid,
+            SandboxError::Runtime(_) | SandboxError::Limits(_) | SandboxError::CallTooLarge { .. } => ErrorKind::PlanInvalid,
             SandboxError::WallGuard { .. } => ErrorKind::SandboxGuard,
             SandboxError::ChildLost(_) | SandboxError::Spawn(_) => ErrorKind::SandboxDied,
             SandboxError::UnsafeCache { .. } | SandboxError::Cache(_) | SandboxError::Host(_) => {
@@ -293,7 +338,7 @@ mod tests {
         assert_eq!(issue(json!({})), ": missing field `script`");
         assert_eq!(
             issue(json!({"script": "x.exe"})),
-            "script: `x.exe` is neither a .wat nor a .wasm file"
+            "script: `x.exe` is no .py, .js, .wat or .wasm file"
         );
         assert_eq!(
             issue(json!({"script": "a.wat", "fuel": 5_000_000_000_u64})),

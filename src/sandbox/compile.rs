@@ -16,19 +16,24 @@ use wasmtime::component::Component;
 use wasmtime::component::types::{Component as ComponentTypes, ComponentItem};
 
 use super::confine::{Allowance, confine};
-use super::contract::{GradeParams, GradeResults, cut};
+use super::contract::{GradeParams, GradeResults, RunParams, RunResults, cut};
 use super::engine::engine;
 use super::modules::{MODULE_BYTES, ModuleSource};
 use super::protocol::{HEADER, MESSAGE_BYTES, body_length, decode, encode};
 use super::{Refusal, SandboxError};
+
+/// Function that a check exports.
+pub(super) const GRADE: &str = "grade";
+/// Function that a script runtime exports.
+pub(super) const RUN: &str = "run";
 
 /// First argument of a process that is such a child.
 pub(super) const SUBCOMMAND: &str = "sandbox-compile";
 
 /// Private writable memory of the compiler in bytes. An interpreter of 20 MB needs well below half.
 const MEMORY: u64 = 2 << 30;
-/// Processor time of the compiler. An interpreter of 20 MB needs 10 s.
-const CPU: Duration = Duration::from_secs(60);
+/// Processor time of the compiler. An interpreter of 12 MB needs 10 s, and 25 s on a busy machine.
+const CPU: Duration = Duration::from_secs(120);
 /// Wall clock guard of the compiler, far above its processor time.
 const WALL: Duration = Duration::from_secs(300);
 /// Most native code that is accepted, in bytes.
@@ -132,19 +137,26 @@ fn imports(engine: &Engine, types: &ComponentTypes) -> Vec<String> {
     imports.map(|(name, _)| name.to_owned()).collect()
 }
 
-/// Why a component with these types is no check, if so.
+/// Why a component with these types is neither a check nor a script runtime, if so.
 fn refusal_of(engine: &Engine, types: &ComponentTypes) -> Option<Refusal> {
     let imports = imports(engine, types);
     if !imports.is_empty() {
         return Some(Refusal::Imports(imports));
     }
-    match types.get_export(engine, "grade").map(|export| export.ty) {
-        Some(ComponentItem::ComponentFunc(grade)) => grade
-            .typecheck::<GradeParams<'_>, GradeResults>(&types.instance_type())
-            .err()
-            .map(|error| Refusal::WrongType(cut(format!("{error:#}"), MESSAGE_BYTES))),
-        _ => Some(Refusal::NoGrade),
-    }
+    let export = |name| match types.get_export(engine, name).map(|export| export.ty) {
+        Some(ComponentItem::ComponentFunc(function)) => Some(function),
+        _ => None,
+    };
+    let instance = types.instance_type();
+    let checked = if let Some(grade) = export(GRADE) {
+        grade.typecheck::<GradeParams<'_>, GradeResults>(&instance)
+    } else if let Some(run) = export(RUN) {
+        run.typecheck::<RunParams<'_>, RunResults>(&instance)
+    } else {
+        return Some(Refusal::NoGrade);
+    };
+    let wrong = |error: wasmtime::Error| Refusal::WrongType(cut(format!("{error:#}"), MESSAGE_BYTES));
+    checked.err().map(wrong)
 }
 
 /// Compiles a module in a child.

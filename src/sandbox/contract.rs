@@ -1,4 +1,4 @@
-//! The types of `graders/wit/check.wit`, and the rules an answer must keep.
+//! The types of `graders/wit/`, and the rules an answer must keep.
 
 use serde::{Deserialize, Serialize};
 use wasmtime::component::{ComponentType, Lift, Lower};
@@ -85,6 +85,32 @@ pub(super) struct RawVerdict {
 pub(super) type GradeParams<'a> = (&'a Call,);
 /// Type of the results of `grade`.
 pub(super) type GradeResults = (Result<RawVerdict, String>,);
+/// Type of the parameters of a script runtime's `run`.
+pub(super) type RunParams<'a> = (&'a Script, &'a Call);
+/// Type of the results of a script runtime's `run`.
+pub(super) type RunResults = (Result<RawVerdict, Problem>,);
+
+/// A check as text, for the runtime of its language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lift, Lower)]
+#[component(record)]
+pub struct Script {
+    /// File name, for messages.
+    pub name: String,
+    /// The text of the file.
+    pub source: String,
+}
+
+/// Why a script gave no verdict.
+#[derive(Clone, Debug, ComponentType, Lift, Lower)]
+#[component(variant)]
+pub(super) enum Problem {
+    /// It cannot be read, has no `check`, or failed.
+    #[component(name = "failed")]
+    Failed(String),
+    /// What it answered is no verdict.
+    #[component(name = "malformed")]
+    Malformed(String),
+}
 
 /// What a check says of a submission. The texts are bounded but otherwise as the guest wrote them: they
 /// may hold control characters, which whoever prints or stores them has to escape.

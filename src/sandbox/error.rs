@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::LimitsError;
+use super::{LimitsError, RuntimeError};
 
 /// What an error means for the submission that was being checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +64,12 @@ pub enum Refusal {
     /// No export of the right name.
     #[error("no exported function `grade`: see graders/wit/check.wit")]
     NoGrade,
-    /// `grade` has another type than the contract's.
-    #[error("the exported `grade` has another type than graders/wit/check.wit asks for: {0}")]
+    /// `grade`, or a runtime's `run`, has another type than the contract's.
+    #[error("the exported function has another type than graders/wit asks for: {0}")]
     WrongType(String),
+    /// A check where a script runtime is needed.
+    #[error("no script runtime, it exports no function `run`: build it again with `make runtimes`")]
+    NoRuntime,
     /// The compiler hit its own limits.
     #[error("the module takes too much to compile: {0}")]
     TooCostly(String),
@@ -100,6 +103,9 @@ pub enum SandboxError {
     /// The file cannot be run as a check.
     #[error("the check is refused: {0}")]
     Refused(#[from] Refusal),
+    /// The runtime of the script's language is not there, or is not what was built.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
     /// The limits of the call are outside of what may be asked for.
     #[error(transparent)]
     Limits(#[from] LimitsError),
@@ -148,6 +154,7 @@ impl SandboxError {
             Self::Trap(_)
             | Self::MalformedAnswer(_)
             | Self::Refused(_)
+            | Self::Runtime(_)
             | Self::Limits(_)
             | Self::CallTooLarge { .. }
             | Self::UnsafeCache { .. } => ErrorKind::Permanent,

@@ -9,11 +9,12 @@ use wasmtime::{Engine, Store, Trap};
 
 use super::Call;
 use super::cache::{native_path, verify};
-use super::contract::{GradeParams, GradeResults, cut};
+use super::contract::{GradeParams, GradeResults, Problem, RunParams, RunResults, cut};
+use super::compile::{GRADE, RUN};
 use super::engine::{Ticker, ticks};
 use super::limits::Meter;
 use super::modules::ModuleDigest;
-use super::protocol::{MESSAGE_BYTES, Outcome, Request, Response};
+use super::protocol::{Entry, MESSAGE_BYTES, Outcome, Request, Response};
 
 /// Modules that are kept loaded.
 const LOADED: usize = 8;
@@ -61,7 +62,7 @@ impl Guests {
         };
         let mut store = Store::new(&self.engine, Meter::new(&request.limits));
         store.limiter(|meter| meter);
-        response.outcome = self.grade(&module, &mut store, request);
+        response.outcome = self.call(&module, &mut store, request);
         response.fuel_used = request.limits.fuel - store.get_fuel().unwrap_or(0);
         response.peak_memory_bytes = store.data().peak_memory_bytes();
         // The store goes with its guest, whatever became of it: nothing is left for the next one.
@@ -70,7 +71,7 @@ impl Guests {
         response
     }
 
-    fn grade(
+    fn call(
         &self,
         module: &InstancePre<Meter>,
         store: &mut Store<Meter>,
@@ -87,14 +88,30 @@ impl Guests {
             Ok(instance) => instance,
             Err(error) => return outcome(&error, store.data(), Outcome::Trapped),
         };
-        let grade = match instance.get_typed_func::<GradeParams<'_>, GradeResults>(&mut *store, "grade") {
-            Ok(grade) => grade,
-            Err(error) => return outcome(&error, store.data(), Outcome::Trapped),
-        };
-        match grade.call(&mut *store, (&request.call,)) {
-            Ok((Ok(verdict),)) => Outcome::Returned(Ok(verdict)),
-            Ok((Err(text),)) => Outcome::Returned(Err(cut(text, MESSAGE_BYTES))),
-            Err(error) => outcome(&error, store.data(), Outcome::Malformed),
+        match &request.entry {
+            Entry::Grade => {
+                let grade = match instance.get_typed_func::<GradeParams<'_>, GradeResults>(&mut *store, GRADE) {
+                    Ok(grade) => grade,
+                    Err(error) => return outcome(&error, store.data(), Outcome::Trapped),
+                };
+                match grade.call(&mut *store, (&request.call,)) {
+                    Ok((Ok(verdict),)) => Outcome::Returned(Ok(verdict)),
+                    Ok((Err(text),)) => Outcome::Returned(Err(cut(text, MESSAGE_BYTES))),
+                    Err(error) => outcome(&error, store.data(), Outcome::Malformed),
+                }
+            }
+            Entry::Run(script) => {
+                let run = match instance.get_typed_func::<RunParams<'_>, RunResults>(&mut *store, RUN) {
+                    Ok(run) => run,
+                    Err(error) => return outcome(&error, store.data(), Outcome::Trapped),
+                };
+                match run.call(&mut *store, (script, &request.call)) {
+                    Ok((Ok(verdict),)) => Outcome::Returned(Ok(verdict)),
+                    Ok((Err(Problem::Failed(text)),)) => Outcome::Returned(Err(cut(text, MESSAGE_BYTES))),
+                    Ok((Err(Problem::Malformed(text)),)) => Outcome::Malformed(cut(text, MESSAGE_BYTES)),
+                    Err(error) => outcome(&error, store.data(), Outcome::Malformed),
+                }
+            }
         }
     }
 

@@ -2,11 +2,12 @@
 //!
 //! The sandbox knows wasm and processes, and nothing of jobs, plans or verdicts. Its parts:
 //!
-//! - `contract`: the types of `graders/wit/check.wit` and what an answer must be like.
+//! - `contract`: the types of `graders/wit/` and what an answer must be like.
 //! - `pool`: [`Sandbox`], the only way in; children, prepared modules, one call per child at a time.
 //!   `ran`: what a call comes to.
 //! - `process`: the parent's side of one child. `protocol`: the frames between the two.
 //! - `child`, `guest`: what runs inside a child. `confine`: what a child gives up before it does.
+//! - `runtimes`: the interpreters that scripts are run by.
 //! - `compile`, `cache`, `modules`: from a file to native code, compiled once in a child of its own.
 //! - `engine`, `limits`: the one engine configuration, and what a guest may use up.
 //!
@@ -27,16 +28,18 @@ mod pool;
 mod process;
 mod protocol;
 mod ran;
+mod runtimes;
 
 use std::process::ExitCode;
 
-pub use self::contract::{Answer, Call, File, Role};
+pub use self::contract::{Answer, Call, File, Role, Script};
 pub use self::engine::ENGINE_VERSION;
 pub use self::error::{ErrorKind, Refusal, Resource, SandboxError};
 pub use self::limits::{Limits, LimitsError};
 pub use self::modules::{Inspection, Module, ModuleDigest, ModuleSource};
 pub use self::pool::{Sandbox, SandboxConfig};
 pub use self::ran::Ran;
+pub use self::runtimes::{Language, RuntimeError};
 
 /// Runs a hidden subcommand of the sandbox if this process was started for one.
 ///

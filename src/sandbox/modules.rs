@@ -22,6 +22,12 @@ impl ModuleDigest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// Its 32 bytes.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 32] {
+        self.0
+    }
+
     pub(super) fn from_hasher(hasher: Sha256) -> Self {
         Self(hasher.finalize().into())
     }
@@ -102,6 +108,10 @@ impl Module {
     #[must_use]
     pub fn digest(&self) -> ModuleDigest {
         self.source.digest()
+    }
+
+    pub(super) fn exports(&self, function: &str) -> bool {
+        self.compiled.exports.iter().any(|name| name == function)
     }
 }
 

@@ -8,12 +8,15 @@ use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::cache::Cache;
-use super::compile::{Compilation, compile};
+use super::compile::{Compilation, GRADE, RUN, compile};
 use super::engine::{engine, fingerprint};
 use super::modules::Compiled;
 use super::process::Process;
-use super::protocol::{FrameError, Outcome, REQUEST_BYTES, Request, Response, encode, response_bytes};
-use super::{Call, Inspection, Limits, Module, ModuleDigest, ModuleSource, Ran, Refusal, SandboxError};
+use super::protocol::{Entry, FrameError, Outcome, REQUEST_BYTES, Request, Response, encode, response_bytes};
+use super::runtimes::{self, Runtimes};
+use super::{
+    Call, Inspection, Language, Limits, Module, ModuleDigest, ModuleSource, Ran, Refusal, SandboxError, Script,
+};
 
 /// Modules whose state is kept in memory; the cache on disk keeps all.
 const REMEMBERED: usize = 256;
@@ -27,6 +30,8 @@ pub struct SandboxConfig {
     pub program: PathBuf,
     /// Directory for native code, made if missing. Must be open to nobody else.
     pub cache_dir: PathBuf,
+    /// Folder of the script runtimes.
+    pub runtimes: PathBuf,
     /// Children that run at the same time, at least one. More than there are processors gain nothing.
     pub children: usize,
     /// How much longer than its wall clock guard a call may take before its child counts as hung. Covers
@@ -42,6 +47,7 @@ impl SandboxConfig {
             // Still the right file when another version has been installed over it.
             program: PathBuf::from("/proc/self/exe"),
             cache_dir,
+            runtimes: PathBuf::from(runtimes::FOLDER),
             children: std::thread::available_parallelism().map_or(1, usize::from),
             grace: Duration::from_secs(10),
         }
@@ -64,6 +70,7 @@ struct Inner {
     compilers: Semaphore,
     idle: Mutex<Vec<Process>>,
     prepared: Mutex<HashMap<ModuleDigest, Prepared>>,
+    runtimes: Runtimes,
 }
 
 impl Sandbox {
@@ -82,6 +89,7 @@ impl Sandbox {
             compilers: Semaphore::new(COMPILERS),
             idle: Mutex::default(),
             prepared: Mutex::default(),
+            runtimes: Runtimes::new(config.runtimes.clone()),
             config,
         })))
     }
@@ -93,6 +101,35 @@ impl Sandbox {
     ///
     /// [`SandboxError::Refused`] when the file is no check; transient ones when compiling failed.
     pub async fn prepare(&self, source: &ModuleSource) -> Result<Module, SandboxError> {
+        let module = self.prepare_any(source).await?;
+        if module.exports(GRADE) {
+            Ok(module)
+        } else {
+            Err(Refusal::NoGrade.into())
+        }
+    }
+
+    /// The runtime of a language: read once, compiled or found in the cache.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Runtime`] when it has not been built; the next call looks for it again.
+    pub async fn prepare_runtime(&self, language: Language) -> Result<Module, SandboxError> {
+        let runtimes = &self.0.runtimes;
+        let module = runtimes.cell(language).get_or_try_init(|| async {
+            let inner = Arc::clone(&self.0);
+            let source = blocking(move || inner.runtimes.read(language)).await??;
+            let module = self.prepare_any(&source).await?;
+            if module.exports(RUN) && !module.exports(GRADE) {
+                Ok(module)
+            } else {
+                Err(SandboxError::from(Refusal::NoRuntime))
+            }
+        });
+        module.await.cloned()
+    }
+
+    async fn prepare_any(&self, source: &ModuleSource) -> Result<Module, SandboxError> {
         source.check_size()?;
         let cell = self.cell(source.digest());
         let compiled = cell
@@ -152,13 +189,40 @@ impl Sandbox {
     ///
     /// See [`SandboxError::kind`] for what each of them means.
     pub async fn run(&self, module: &Module, call: &Call, limits: &Limits) -> Result<Ran, SandboxError> {
+        self.enter(module, &Entry::Grade, call, limits).await
+    }
+
+    /// Runs a script on one submission, by the runtime of its language.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::prepare_runtime`] and [`Sandbox::run`].
+    pub async fn run_script(
+        &self,
+        language: Language,
+        script: &Script,
+        call: &Call,
+        limits: &Limits,
+    ) -> Result<Ran, SandboxError> {
+        let runtime = self.prepare_runtime(language).await?;
+        let entry = Entry::Run(script.clone());
+        self.enter(&runtime, &entry, call, limits).await
+    }
+
+    async fn enter(
+        &self,
+        module: &Module,
+        entry: &Entry,
+        call: &Call,
+        limits: &Limits,
+    ) -> Result<Ran, SandboxError> {
         limits.check()?;
         let slot = self.slot().await?;
-        let mut response = self.exchange(module, call, limits).await?;
+        let mut response = self.exchange(module, entry, call, limits).await?;
         if matches!(response.outcome, Outcome::Damaged(_)) {
             // The cache was damaged behind our back: what it held is compiled again, once.
             self.compile(&module.source).await??;
-            response = self.exchange(module, call, limits).await?;
+            response = self.exchange(module, entry, call, limits).await?;
         }
         drop(slot);
         Ran::of(response, module, limits)
@@ -189,6 +253,7 @@ impl Sandbox {
     async fn exchange(
         &self,
         module: &Module,
+        entry: &Entry,
         call: &Call,
         limits: &Limits,
     ) -> Result<Response, SandboxError> {
@@ -200,6 +265,7 @@ impl Sandbox {
                 id,
                 native,
                 limits: limits.clone(),
+                entry: entry.clone(),
                 call,
             },
             REQUEST_BYTES,

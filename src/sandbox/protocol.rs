@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::contract::RawVerdict;
+use super::contract::{RawVerdict, Script};
 use super::modules::ModuleDigest;
 use super::{Limits, Resource};
 
@@ -39,7 +39,17 @@ pub(super) struct Request<C> {
     /// Native code to run.
     pub(super) native: ModuleDigest,
     pub(super) limits: Limits,
+    pub(super) entry: Entry,
     pub(super) call: C,
+}
+
+/// Which of a guest's functions is called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Entry {
+    /// `grade` of a check.
+    Grade,
+    /// `run` of a script runtime, with this script.
+    Run(Script),
 }
 
 /// What became of a request.
@@ -168,6 +178,10 @@ mod tests {
             id: 7,
             native: ModuleDigest::of(b""),
             limits: Limits::default(),
+            entry: Entry::Run(Script {
+                name: "check.py".into(),
+                source: "def check(s): return True".into(),
+            }),
             call,
         }
     }
@@ -210,6 +224,7 @@ mod tests {
             prop_assert!(read_body(&mut frame.as_slice(), &mut body, REQUEST_BYTES).unwrap().is_some());
             let back: Request<Call> = decode(&body).unwrap();
             prop_assert_eq!(back.call, request.call);
+            prop_assert_eq!(back.entry, request.entry);
             prop_assert_eq!(back.id, request.id);
         }
 

@@ -18,7 +18,7 @@ pub struct Ran {
     pub peak_memory_bytes: u64,
     /// Wall clock time within the child. Never to be part of a verdict.
     pub time: Duration,
-    /// Digest of the check's file.
+    /// Digest of the check's file, or of the runtime that ran the script.
     pub module: ModuleDigest,
     /// Name and version of the engine.
     pub engine: &'static str,

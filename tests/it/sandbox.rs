@@ -483,6 +483,7 @@ async fn a_child_that_hangs_is_killed_and_replaced() {
         children: 1,
         grace: Duration::from_millis(100),
         cache_dir: bench.folder.path().join("cache"),
+        runtimes: "no-runtimes".into(),
     })
     .unwrap();
     let module = sandbox.prepare(&component("passes")).await.unwrap();
