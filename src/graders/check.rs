@@ -130,7 +130,9 @@ fn build(planned: &PlannedGrader, tools: &Tools) -> Result<Arc<dyn Grader>, Grad
 fn script(path: &str, bytes: &[u8]) -> Result<Script, String> {
     if bytes.len() > SCRIPT_BYTES {
         let size = bytes.len();
-        return Err(format!("`{path}` has {size} bytes, a script may have {SCRIPT_BYTES}"));
+        return Err(format!(
+            "`{path}` has {size} bytes, a script may have {SCRIPT_BYTES}"
+        ));
     }
     let source = str::from_utf8(bytes).map_err(|error| format!("`{path}` is not UTF-8: {error}"))?;
     Ok(Script {
@@ -244,7 +246,9 @@ impl Check {
             SandboxError::Trap(_) => ErrorKind::ScriptTrapped,
             SandboxError::MalformedAnswer(_) => ErrorKind::ScriptAnswerMalformed,
             SandboxError::Refused(_) => ErrorKind::ScriptRefused,
-            SandboxError::Runtime(_) | SandboxError::Limits(_) | SandboxError::CallTooLarge { .. } => ErrorKind::PlanInvalid,
+            SandboxError::Runtime(_) | SandboxError::Limits(_) | SandboxError::CallTooLarge { .. } => {
+                ErrorKind::PlanInvalid
+            }
             SandboxError::WallGuard { .. } => ErrorKind::SandboxGuard,
             SandboxError::ChildLost(_) | SandboxError::Spawn(_) => ErrorKind::SandboxDied,
             SandboxError::UnsafeCache { .. } | SandboxError::Cache(_) | SandboxError::Host(_) => {
