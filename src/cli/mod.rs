@@ -4,6 +4,7 @@ mod check;
 mod diff;
 mod log;
 mod plan;
+mod rounds;
 mod run;
 mod setup;
 

@@ -2,18 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::{Args, ValueEnum};
-use futures_util::stream::{self, StreamExt as _};
-use terminal_size::terminal_size_of;
 
+use super::rounds::{Output, Rounds};
 use super::{CliError, Exit, setup};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
-use crate::desk::{Desk, Fixture, JudgeChoice, discover};
-use crate::report::{Lines, Progress, ReportFile, RunReport};
+use crate::desk::{Desk, JudgeChoice, Search, Suite, Watch};
+use crate::report::ReportFile;
 use crate::shutdown;
 
 /// Flags of `assay run`.
@@ -23,6 +21,7 @@ Examples:
   assay run                                   every fixture below tests/fixtures
   assay run tests/fixtures/csv --filter bad   those whose name holds `bad`
   assay run --plan my-plan -v                 by another plan, with the log of each
+  assay run --filter csv --watch              again at every save, with what has changed
   assay run --report html=report.html --report junit=junit.xml
   OPENAI_API_KEY=… assay run --judge record   ask the model and keep its answers beside the fixtures
 
@@ -51,6 +50,9 @@ Write a report: html=FILE (one page for people), json=FILE, junit=FILE (for CI s
     /// Print the report as JSON to standard output instead of lines
     #[arg(long)]
     json: bool,
+    /// Stay, and run again what a saved plan, check, prompt or fixture touches
+    #[arg(long, short, conflicts_with = "json")]
+    watch: bool,
     /// Show each fixture's log
     #[arg(long, short)]
     verbose: bool,
@@ -75,21 +77,44 @@ enum JudgeFlag {
 
 pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliError> {
     let config = setup::config(common)?;
-    let fixtures = fixtures(&args, &config)?;
+    if args.watch && args.judge == JudgeFlag::Record {
+        return Err(CliError::usage(anyhow!(
+            "--watch would ask the model at every save: record first, then watch without --judge record"
+        )));
+    }
+    let search = Search {
+        paths: args.paths.clone(),
+        filters: args.filter.clone(),
+        plan: args.plan.clone(),
+        folders: setup::folders(&config),
+        judge: judge(args.judge, &config)?,
+    };
+    // Before anything is loaded, so that no edit is missed.
+    let watch = args.watch.then(|| Watch::begin(Suite::roots(&search)));
+    let suite = Suite::load(search).map_err(CliError::usage)?;
+    if suite.found().is_empty() {
+        return Err(nothing_found(&args));
+    }
+    if watch.is_none() {
+        all_usable(&suite)?;
+    }
     let desk = Desk {
         journal: Arc::new(setup::journal(&config).await?),
         sandbox: setup::sandbox(&config)?,
         clock: Clock::system(),
         cancel: shutdown::token().map_err(CliError::trouble)?,
     };
-    let side_by_side = args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1);
-    let report = verify_all(&desk, &fixtures, side_by_side, &args).await?;
-    for file in &args.report {
-        file.write(&report).map_err(CliError::trouble)?;
-    }
-    if args.json {
-        let text = serde_json::to_string_pretty(&report).map_err(CliError::trouble)?;
-        anstream::println!("{text}");
+    let output = Output {
+        json: args.json,
+        verbose: args.verbose,
+        reports: args.report,
+        side_by_side: args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1),
+    };
+    let mut rounds = Rounds::new(desk, suite, output);
+    let report = rounds.first().await?;
+    if let Some(watch) = watch {
+        rounds.watch(watch).await?;
+        return Ok(Exit::Good);
     }
     Ok(match report.summary.unexpected {
         0 => Exit::Good,
@@ -98,88 +123,30 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
     })
 }
 
-/// Runs the fixtures side by side, with a line for each as it ends and the sums at the end.
-async fn verify_all(
-    desk: &Desk,
-    fixtures: &[Fixture],
-    side_by_side: usize,
-    args: &RunArgs,
-) -> Result<RunReport, CliError> {
-    let (started_at, started) = (desk.clock.now(), Instant::now());
-    let mut lines = Lines::new(
-        anstream::stdout(),
-        fixtures.iter().map(|fixture| fixture.name.as_str()),
-        terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0)),
-        args.verbose,
-    );
-    let progress = if args.json {
-        Progress::hidden()
-    } else {
-        Progress::of(fixtures.len())
-    };
-    let mut ended = Vec::with_capacity(fixtures.len());
-    let mut running = stream::iter(fixtures)
-        .map(async |fixture| {
-            progress.begins(&fixture.name);
-            let report = desk.run(fixture).await;
-            progress.ends(&fixture.name);
-            report
-        })
-        .buffer_unordered(side_by_side);
-    while let Some(report) = running.next().await {
-        let report = report
-            .context("the run cannot be kept")
-            .map_err(CliError::trouble)?;
-        if !args.json {
-            progress
-                .aside(|| lines.fixture(&report))
-                .map_err(CliError::trouble)?;
-        }
-        ended.push(report);
-    }
-    progress.close();
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let report = RunReport::new(ended, started_at, millis);
-    if !args.json {
-        lines.summary(&report).map_err(CliError::trouble)?;
-    }
-    Ok(report)
-}
-
-/// Loads every fixture before the first is run: a wrong one costs nothing.
-fn fixtures(args: &RunArgs, config: &Config) -> Result<Vec<Fixture>, CliError> {
-    let folders = setup::folders(config);
-    let judge = judge(args.judge, config)?;
-    let wanted = |name: &str| args.filter.is_empty() || args.filter.iter().any(|text| name.contains(text));
-    let found = discover(&args.paths).map_err(CliError::usage)?;
-    let (mut fixtures, mut wrong) = (Vec::new(), Vec::new());
-    for (name, folder) in found {
-        if !wanted(&name) {
-            continue;
-        }
-        match Fixture::load(name, &folder, args.plan.as_deref(), &folders, &judge) {
-            Ok(fixture) => fixtures.push(fixture),
-            Err(error) => wrong.push(error.to_string()),
-        }
-    }
+/// Every fixture is usable before the first is run: a wrong one costs nothing.
+fn all_usable(suite: &Suite) -> Result<(), CliError> {
+    let errors = suite.found().iter().filter_map(|one| one.fixture.as_ref().err());
+    let mut wrong: Vec<_> = errors.map(ToString::to_string).collect();
     // A wrong plan named by many fixtures is one mistake.
     wrong.dedup();
-    if !wrong.is_empty() {
-        return Err(CliError::usage(anyhow!("{}", wrong.join("\nassay: "))));
+    if wrong.is_empty() {
+        return Ok(());
     }
-    if fixtures.is_empty() {
-        let paths: Vec<_> = args.paths.iter().map(|path| path.display().to_string()).collect();
-        let filter = if args.filter.is_empty() {
-            ""
-        } else {
-            " that the filter lets through"
-        };
-        return Err(CliError::usage(anyhow!(
-            "no fixture{filter} below {}: a fixture is a folder with job.json and fixture.toml",
-            paths.join(", ")
-        )));
-    }
-    Ok(fixtures)
+    Err(CliError::usage(anyhow!("{}", wrong.join("\nassay: "))))
+}
+
+fn nothing_found(args: &RunArgs) -> CliError {
+    let paths: Vec<_> = args.paths.iter().map(|path| path.display().to_string()).collect();
+    let filter = if args.filter.is_empty() {
+        ""
+    } else {
+        " that the filter lets through"
+    };
+    CliError::usage(anyhow!(
+        "no fixture{filter} below {}: a fixture is a folder with job.json and fixture.toml, as `assay new fixture NAME` \
+         writes it",
+        paths.join(", ")
+    ))
 }
 
 fn judge(flag: JudgeFlag, config: &Config) -> Result<JudgeChoice, CliError> {

@@ -4,8 +4,12 @@ mod fixture;
 mod input;
 mod judge;
 mod run;
+mod suite;
+mod watch;
 
 pub use fixture::{Expect, Fixture, FixtureError, discover};
 pub use input::{InputError, read_job};
 pub use judge::JudgeChoice;
 pub use run::{Desk, DeskError};
+pub use suite::{Found, Search, Suite, Touched};
+pub use watch::Watch;

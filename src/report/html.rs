@@ -217,8 +217,8 @@ fn entries(report: &FixtureReport, room: &mut Room) -> (Vec<Difference>, Vec<Lin
         let text = match line.content.split_once('\n') {
             Some((title, rows)) if title.contains("difference (") => {
                 let rows = difference_rows(rows, room);
-                let title = room.cut(title);
-                let text = format!("{title} shown above");
+                let title = room.cut(title.trim_end_matches(':'));
+                let text = format!("{title}: shown above");
                 differences.push(Difference { title, rows });
                 text
             }

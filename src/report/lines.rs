@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::changes::changes;
 use super::{FixtureReport, LogLine, RunReport};
 use crate::desk::Expect;
 use crate::entry::{Audience, EntryType, LogEntry};
@@ -98,6 +99,45 @@ impl<W: Write> Lines<W> {
                 write_log_line(&mut self.out, line)?;
             }
         }
+        self.out.flush()
+    }
+
+    /// Writes one fixture that was run again, and what is other than before.
+    ///
+    /// # Errors
+    /// Where the writer fails.
+    pub fn again(&mut self, before: Option<&FixtureReport>, report: &FixtureReport) -> io::Result<()> {
+        self.fixture(report)?;
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let changes = changes(before, report);
+        if changes.is_empty() {
+            writeln!(self.out, "     {DIM}as before{DIM:#}")?;
+        }
+        for change in changes {
+            writeln!(self.out, "     {ODD}{change}{ODD:#}")?;
+        }
+        self.out.flush()
+    }
+
+    /// Writes a fixture that cannot be used as it is.
+    ///
+    /// # Errors
+    /// Where the writer fails.
+    pub fn unusable(&mut self, name: &str, error: &str) -> io::Result<()> {
+        self.head()?;
+        writeln!(self.out, "{BAD}FAIL{BAD:#} {}", fit(name, self.names))?;
+        writeln!(self.out, "     {BAD}{error}{BAD:#}")?;
+        self.out.flush()
+    }
+
+    /// Writes a line of its own.
+    ///
+    /// # Errors
+    /// Where the writer fails.
+    pub fn note(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{DIM}{text}{DIM:#}")?;
         self.out.flush()
     }
 

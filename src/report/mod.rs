@@ -1,5 +1,6 @@
 //! What a desk run came to, as data and in its forms.
 
+mod changes;
 mod file;
 mod html;
 mod junit;
