@@ -117,11 +117,22 @@ pub struct LogEntry {
     pub hash: Digest,
 }
 
-/// The hash that a chain starts from: says which verification of which job it is.
-pub fn chain_start(job_id: &JobId, verification_id: VerificationId) -> Digest {
+/// The hash that a chain starts from: says what the verification is about, so that none of it can be changed later
+/// without breaking the chain.
+pub fn chain_start(
+    id: VerificationId,
+    job_id: &JobId,
+    attempt: u32,
+    (plan_name, plan_digest): (&str, Digest),
+    submission: Digest,
+) -> Digest {
     FieldHasher::new("assay-chain-v1")
+        .text(&id.to_string())
         .text(job_id.as_str())
-        .text(&verification_id.to_string())
+        .number(i64::from(attempt))
+        .text(plan_name)
+        .bytes(plan_digest.as_bytes())
+        .bytes(submission.as_bytes())
         .finish()
 }
 
@@ -188,7 +199,8 @@ mod tests {
 
     #[test]
     fn every_field_of_an_entry_changes_its_hash() {
-        let start = chain_start(&JobId::new("j"), VerificationId::new());
+        let plan = ("p", Digest::of(b"plan"));
+        let start = chain_start(VerificationId::new(), &JobId::new("j"), 0, plan, Digest::of(b"s"));
         let hash = |seq, entry: &Entry, salt: u8| chain_hash(start, seq, entry, &[salt; 16]);
         let original = hash(0, &entry("a"), 1);
         assert_eq!(original, hash(0, &entry("a"), 1));

@@ -34,6 +34,37 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// How a verification ends, as fixtures expect it and reports say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expect {
+    /// The submission is accepted.
+    Verified,
+    /// The submission is not accepted.
+    Retry,
+    /// No decision: the trouble is not the submitter's.
+    Error,
+}
+
+impl fmt::Display for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Verified => "verified",
+            Self::Retry => "retry",
+            Self::Error => "error",
+        })
+    }
+}
+
+impl From<Outcome> for Expect {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Verified => Self::Verified,
+            Outcome::Retry => Self::Retry,
+        }
+    }
+}
+
 /// How a grader ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,8 +120,10 @@ pub struct Decision {
     pub threshold: f64,
     /// The plan that judged.
     pub plan: PlanRef,
-    /// What was judged.
+    /// What was handed in, as stated.
     pub submission: Digest,
+    /// What was judged: the hand-in with every collected file as measured.
+    pub evidence: Digest,
 }
 
 /// How a verification ended: a decision, or trouble that was not the submitter's; with the graders' words

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::digest::{Digest, FieldHasher};
 use crate::job::{Attachment, Job, JobId};
@@ -145,8 +146,12 @@ pub struct Submission {
     pub output_attachments: Vec<Attachment>,
     /// The files that the sender gave, as stated.
     pub input_attachments: Vec<Attachment>,
-    /// Says what was handed in: job, attempt, text and attachments as stated. Task and price are not in it.
+    /// Says what was handed in: job, attempt, text and attachments as stated, so that it is known before anything is
+    /// fetched. Task and price are not in it.
     pub digest: Digest,
+    /// Says what was judged: the digest above and every collected file, the sender's too, as measured. A URL that serves
+    /// other bytes tomorrow gives another one.
+    pub evidence: Digest,
     /// Values that must appear nowhere.
     pub secrets: Secrets,
     /// The collected files.
@@ -173,6 +178,7 @@ impl Submission {
             output_attachments: job.output_attachments.clone(),
             input_attachments: job.attachments.clone(),
             digest: digest(job),
+            evidence: digest(job),
             secrets: Secrets::of(&job.env_vars),
             files: Vec::new(),
             faults: Vec::new(),
@@ -180,8 +186,24 @@ impl Submission {
         }
     }
 
+    /// Takes the collected files: they and [`Submission::evidence`] are what is judged from here on.
+    pub fn set_files(&mut self, files: Vec<EvidenceFile>, folder: Arc<tempfile::TempDir>) {
+        let mut hasher = FieldHasher::new("assay-evidence-v1").bytes(self.digest.as_bytes());
+        for file in &files {
+            let role = match file.role {
+                FileRole::Output => "output",
+                FileRole::Input => "input",
+            };
+            hasher = hasher.text(role).text(&file.name).bytes(file.sha256.as_bytes());
+        }
+        self.evidence = hasher.finish();
+        self.files = files;
+        self.folder = Some(folder);
+    }
+
     /// The collected file of that role and name.
     pub fn file(&self, role: FileRole, name: &str) -> Option<&EvidenceFile> {
+        let name: String = name.nfc().collect();
         self.files
             .iter()
             .find(|file| file.role == role && file.name == name)

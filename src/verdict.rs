@@ -56,7 +56,8 @@ impl Score {
 
     /// The mean of scores by weight; zero where there is nothing to weigh.
     ///
-    /// Computed in the order given: the same input gives the same score. Only full scores make a full mean.
+    /// Computed in the order given: the same input gives the same score. Only full scores make a full mean. Weights are
+    /// those of a checked plan: finite, above zero, and not so large that their sum is infinite.
     pub fn weighted_mean(parts: impl IntoIterator<Item = (Self, f64)>) -> Self {
         let (mut sum, mut weights, mut highest) = (0.0, 0.0, Self::ONE.0);
         for (score, weight) in parts {
@@ -72,7 +73,7 @@ impl Score {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a mean of u32 fits u32"
+            reason = "a mean of scores lies between them"
         )]
         let mean = (sum / weights).round() as u32;
         Self(mean.min(highest))
@@ -81,7 +82,8 @@ impl Score {
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.as_f64())
+        // Cut, not rounded: 0.9996 must not look like the full score that it is not.
+        write!(f, "{}.{:03}", self.0 / 1_000_000, self.0 % 1_000_000 / 1_000)
     }
 }
 
@@ -433,5 +435,12 @@ mod tests {
             Score::ONE
         );
         assert_eq!(Score::weighted_mean([]), Score::ZERO);
+    }
+
+    #[test]
+    fn a_score_is_shown_cut_so_that_only_a_full_one_looks_full() {
+        assert_eq!(Score::new(0.9999).unwrap().to_string(), "0.999");
+        assert_eq!(Score::ONE.to_string(), "1.000");
+        assert_eq!(Score::new(0.05).unwrap().to_string(), "0.050");
     }
 }

@@ -13,7 +13,7 @@ use crate::entry::{Audience, cut};
 use crate::graders::{self, Context, Grader, Tools};
 use crate::outcome::{Decision, GraderEnd, GraderReport, Outcome, Verification};
 use crate::plan::{Plan, PlannedGrader, Stage};
-use crate::submission::{Fault, Submission};
+use crate::submission::{Fault, FileRole, Submission};
 use crate::verdict::{ErrorKind, GradeError, Recourse, Score, Verdict};
 
 /// Most bytes of a public reason: outcomes carry one for each grader, and messages are small.
@@ -50,6 +50,10 @@ pub async fn verify_with(
         .log
         .info(Audience::Public, opening(submission, plan))
         .await;
+    for file in &submission.files {
+        let text = format!("file {}: {} bytes, sha256 {}", file.name, file.size, file.sha256);
+        context.log.info(Audience::Public, text).await;
+    }
     let mut results: Vec<Option<Graded>> = plan.graders.iter().map(|_| None).collect();
     if let Some(reason) = hand_in_fails(submission, plan) {
         return reject_hand_in(submission, plan, reason, context).await;
@@ -104,12 +108,7 @@ fn hand_in_fails(submission: &Submission, plan: &Plan) -> Option<String> {
         faults.push(Fault::OutputEmpty);
     } else {
         for name in &plan.required_files {
-            if !submission
-                .output_attachments
-                .iter()
-                .any(|stated| stated.name == *name)
-                && !submission.output_files().any(|file| file.name == *name)
-            {
+            if submission.file(FileRole::Output, name).is_none() {
                 faults.push(Fault::RequiredFileMissing { name: name.clone() });
             }
         }
@@ -307,6 +306,7 @@ async fn conclude(
         threshold: plan.threshold,
         plan: plan.reference(),
         submission: submission.digest,
+        evidence: submission.evidence,
     };
     let content = json!({
         "outcome": decision.outcome,
@@ -314,6 +314,7 @@ async fn conclude(
         "threshold": decision.threshold,
         "plan": decision.plan,
         "submission": decision.submission,
+        "evidence": decision.evidence,
     });
     context.log.result(Audience::Public, &content).await;
     Verification {

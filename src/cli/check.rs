@@ -1,10 +1,12 @@
 //! `assay check`: runs one check on one job.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::{CliError, Exit, setup};
 use crate::clock::Clock;
@@ -18,13 +20,13 @@ use crate::log::Log;
 use crate::sandbox::{ModuleSource, Sandbox};
 use crate::shutdown;
 use crate::submission::Submission;
-use crate::verdict::{GradeError, Recourse, Verdict};
+use crate::verdict::{ErrorKind, GradeError, Recourse, Verdict};
 
 /// Flags of `assay check`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  assay check graders/checks/csv-shape.wat tests/fixtures/csv/good/job.json
+  assay check graders/checks/csv-shape.wat tests/fixtures/csv/cleaned/job.json
   assay check my.wasm job.json --attachments '*.csv' --param columns=3
   assay check my.wasm --inspect
 
@@ -54,6 +56,9 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// Longest wait for a check's answer: compiling a large one takes most of it.
+const LONGEST: Duration = Duration::from_secs(180);
 
 pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, CliError> {
     let config = setup::config(common)?;
@@ -86,35 +91,56 @@ pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, Cl
         network: Some(Network::default()),
         ..Sources::default()
     };
-    let submission = evidence::collect(submission, sources)
-        .await
-        .map_err(CliError::trouble)?;
-    if let Some(fault) = submission.faults.first() {
-        return Err(CliError::usage(anyhow!(
-            "the hand-in fails before any check is asked: {fault}"
-        )));
-    }
-    let tools = Tools {
-        sandbox,
-        judge: Judge::none(),
-        reveal: true,
-    };
     let context = Context {
         log: log.clone(),
         clock,
         cancel: shutdown::token().map_err(CliError::trouble)?,
-        deadline: tokio::time::Instant::now() + std::time::Duration::from_secs(60),
+        deadline: Instant::now() + LONGEST,
     };
-    let grader = build(&plan.graders[0], &tools).map_err(CliError::usage)?;
+    let (cancel, deadline) = (context.cancel.clone(), context.deadline);
     let started = std::time::Instant::now();
-    let result = grader.grade(&submission, &context).await;
+    let grading = async {
+        let submission = evidence::collect(submission, sources).await?;
+        if let Some(fault) = submission.faults.first() {
+            return Ok(Verdict::fail(format!("no check is asked: {fault}")));
+        }
+        let tools = Tools {
+            sandbox,
+            judge: Judge::none(),
+            reveal: true,
+        };
+        build(&plan.graders[0], &tools)?
+            .grade(&submission, &context)
+            .await
+    };
+    let result = tokio::select! {
+        () = cancel.cancelled() => Err(GradeError::new(ErrorKind::Cancelled, "interrupted")),
+        ended = timeout_at(deadline, grading) => ended.unwrap_or_else(|_| {
+            Err(GradeError::new(ErrorKind::DeadlineExceeded, format!("no answer within {LONGEST:?}")))
+        }),
+    };
     let millis = started.elapsed().as_secs_f64() * 1e3;
-    drop((context, log));
-    let mut notes = Vec::new();
+    drop(context);
+    let mut said = Vec::new();
+    reader.close();
     while let Some(entry) = reader.recv().await {
-        notes.push(entry.content);
+        said.push(entry.content);
     }
-    print(&args, result, &notes, millis)
+    print(&args, cleaned(result, &log), &said, millis)
+}
+
+/// The same without the job's secrets and without what a terminal obeys.
+fn cleaned(result: Result<Verdict, GradeError>, log: &Log) -> Result<Verdict, GradeError> {
+    match result {
+        Ok(mut verdict) => {
+            verdict.reason = log.clean(&verdict.reason);
+            for evidence in &mut verdict.evidence {
+                evidence.text = log.clean(&evidence.text);
+            }
+            Ok(verdict)
+        }
+        Err(error) => Err(GradeError::new(error.kind, log.clean(&error.message))),
+    }
 }
 
 fn plan(args: &CheckArgs) -> Result<Value, CliError> {
@@ -162,22 +188,18 @@ fn print(
                 "millis": millis,
             }),
         };
-        anstream::println!("{report:#}");
+        say!("{report:#}");
         return Ok(exit);
     }
     match result {
         Ok(verdict) => {
             let word = if verdict.passed { "pass" } else { "fail" };
-            anstream::println!(
-                "{word}  score {}  {}",
-                verdict.score,
-                escape_control(&verdict.reason)
-            );
+            say!("{word}  score {}  {}", verdict.score, verdict.reason);
             for evidence in &verdict.evidence {
-                anstream::println!("  {}: {}", evidence.label, escape_control(&evidence.text));
+                say!("  {}: {}", evidence.label, evidence.text);
             }
             let provenance = verdict.provenance;
-            anstream::println!(
+            say!(
                 "  fuel {}, peak memory {} bytes, {millis:.1} ms in all, {}",
                 provenance.fuel.unwrap_or_default(),
                 provenance.peak_memory_bytes.unwrap_or_default(),
@@ -186,9 +208,9 @@ fn print(
         }
         Err(error) => {
             for note in notes {
-                anstream::println!("  {note}");
+                say!("  {note}");
             }
-            anstream::println!("error  {}: {}", error.kind, escape_control(&error.message));
+            say!("error  {}: {}", error.kind, error.message);
         }
     }
     Ok(exit)
@@ -209,7 +231,7 @@ async fn inspect(args: &CheckArgs, sandbox: &Sandbox) -> Result<Exit, CliError> 
     };
     if args.json {
         let text = serde_json::to_string_pretty(&inspection).map_err(CliError::trouble)?;
-        anstream::println!("{text}");
+        say!("{text}");
         return Ok(exit);
     }
     let list = |names: &[String]| {
@@ -219,22 +241,22 @@ async fn inspect(args: &CheckArgs, sandbox: &Sandbox) -> Result<Exit, CliError> 
             names.join(", ")
         }
     };
-    anstream::println!("sha256   {}", inspection.digest);
-    anstream::println!(
+    say!("sha256   {}", inspection.digest);
+    say!(
         "size     {} bytes, {} bytes of native code",
         inspection.size,
         inspection.native_bytes
     );
-    anstream::println!("imports  {}", list(&inspection.imports));
-    anstream::println!("exports  {}", list(&inspection.exports));
+    say!("imports  {}", list(&inspection.imports));
+    say!("exports  {}", list(&inspection.exports));
     let cached = if inspection.cached {
         " (found in the cache)"
     } else {
         ""
     };
-    anstream::println!("compiled in {} ms{cached}", inspection.compile_millis);
+    say!("compiled in {} ms{cached}", inspection.compile_millis);
     if let Some(refusal) = inspection.refused {
-        anstream::println!("refused: {}", escape_control(&refusal.to_string()));
+        say!("refused: {}", escape_control(&refusal.to_string()));
     }
     Ok(exit)
 }

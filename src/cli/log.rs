@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, heard, setup};
 use crate::config::CommonArgs;
 use crate::entry::Audience;
 use crate::job::JobId;
@@ -17,10 +17,10 @@ use crate::report::print_log;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  assay log job_csv_1            the latest verification of the job
-  assay log job_csv_1 --all      every one
-  assay log job_csv_1 --public   only what the submitter may read
-  assay log job_csv_1 --json     one JSON object for each entry
+  assay log job_csv_cleaned            the latest verification of the job
+  assay log job_csv_cleaned --all      every one
+  assay log job_csv_cleaned --public   only what the submitter may read
+  assay log job_csv_cleaned --json     one JSON object for each entry
 
 Exit status: 0, 1 if a hash chain does not hold, 2 if the journal knows no such job.")]
 pub(super) struct LogArgs {
@@ -67,7 +67,7 @@ pub(super) async fn run(args: LogArgs, common: &CommonArgs) -> Result<Exit, CliE
             .entries(verification.id)
             .await
             .map_err(CliError::trouble)?;
-        let chain = verify_chain(&job_id, verification.id, &entries, verification.head);
+        let chain = verify_chain(verification, &entries);
         if chain.is_err() {
             exit = Exit::No;
         }
@@ -95,7 +95,7 @@ pub(super) async fn run(args: LogArgs, common: &CommonArgs) -> Result<Exit, CliE
                 "verification {} of {job_id}, attempt {}, plan `{}`, {}: {}; {chain}",
                 verification.id,
                 verification.attempt,
-                verification.plan_name,
+                verification.plan.name,
                 verification.started_at,
                 verification
                     .outcome
@@ -104,7 +104,7 @@ pub(super) async fn run(args: LogArgs, common: &CommonArgs) -> Result<Exit, CliE
             )
             .and_then(|()| print_log(&mut out, &shown))
         };
-        written.map_err(CliError::trouble)?;
+        heard(written)?;
     }
     Ok(exit)
 }

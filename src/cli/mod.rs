@@ -1,5 +1,15 @@
 //! The command line: one file for each command, each thin.
 
+/// Prints a line to standard output, as [`heard`] has it. Only where a `Result<_, CliError>` is returned.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::cli::heard(std::io::Write::write_fmt(
+            &mut anstream::stdout(),
+            format_args!("{}\n", format_args!($($text)*)),
+        ))?
+    };
+}
+
 mod check;
 mod diff;
 mod log;
@@ -8,6 +18,7 @@ mod rounds;
 mod run;
 mod setup;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -87,10 +98,10 @@ const EXAMPLES: &str = "\
 Examples:
   assay run                                verify every fixture below tests/fixtures
   assay run tests/fixtures/csv -v          one folder, with graders and log
-  assay check graders/checks/csv-shape.wat tests/fixtures/csv/good/job.json
+  assay check graders/checks/csv-shape.wat tests/fixtures/csv/cleaned/job.json
   assay diff --compare tokens expected.txt actual.txt
   assay plan check                         lint every plan
-  assay log job_csv_1                      what was said of a job
+  assay log job_csv_cleaned                      what was said of a job
 
 Exit status: 0 good, 1 the answer is no, 2 wrong use or configuration, 3 our own trouble.";
 
@@ -126,10 +137,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(exit) => exit.into(),
         Err(CliError { exit, error }) => {
-            if is_closed_pipe(&error) {
-                return Exit::Good.into();
-            }
-            anstream::eprintln!("assay: {error:#}");
+            let _ = writeln!(anstream::stderr(), "assay: {}", in_full(&error));
             exit.into()
         }
     }
@@ -157,10 +165,26 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     })
 }
 
-/// `assay … | head` is no trouble.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+/// What became of a write to standard output. Whoever reads it may stop (`assay run | head`): that changes neither the work
+/// nor the exit status.
+fn heard(written: std::io::Result<()>) -> Result<(), CliError> {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::trouble(
+            anyhow::Error::from(error).context("standard output cannot be written"),
+        )),
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
+
+/// The error with its causes, each said once: many repeat theirs.
+fn in_full(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

@@ -67,7 +67,7 @@ fn check(plans: &[String], folders: &PlanFolders) -> Result<Exit, CliError> {
     let mut wrong = Vec::new();
     for name in names {
         match folders.load(&name, None) {
-            Ok(plan) => anstream::println!(
+            Ok(plan) => say!(
                 "ok  {name}  {} graders  {}",
                 plan.graders.len(),
                 plan.digest.short()
@@ -104,20 +104,20 @@ fn show(plan: &Plan, as_json: bool) -> Result<Exit, CliError> {
         "graders": graders,
     });
     if as_json {
-        anstream::println!("{resolved:#}");
+        say!("{resolved:#}");
         return Ok(Exit::Good);
     }
-    anstream::println!("{} ({})", plan.name, plan.digest);
+    say!("{} ({})", plan.name, plan.digest);
     if let Some(description) = &plan.description {
-        anstream::println!("  {description}");
+        say!("  {description}");
     }
-    anstream::println!("  verified from a score of {}", plan.threshold);
+    say!("  verified from a score of {}", plan.threshold);
     if !plan.required_files.is_empty() {
-        anstream::println!("  needs the files {}", plan.required_files.join(", "));
+        say!("  needs the files {}", plan.required_files.join(", "));
     }
     for grader in &plan.graders {
         let gate = if grader.gate { ", a gate" } else { "" };
-        anstream::println!(
+        say!(
             "  {} ({}, weight {}{gate})",
             grader.name,
             grader.kind,
@@ -125,14 +125,14 @@ fn show(plan: &Plan, as_json: bool) -> Result<Exit, CliError> {
         );
         for (key, file) in &grader.files {
             let path: &PathBuf = &file.path;
-            anstream::println!("    {key}: {} ({})", path.display(), file.digest.short());
+            say!("    {key}: {} ({})", path.display(), file.digest.short());
         }
         if let Some(settings) = grader.settings.as_object() {
             for (key, value) in settings
                 .iter()
                 .filter(|(key, _)| !grader.files.contains_key(key.as_str()))
             {
-                anstream::println!("    {key} = {value}");
+                say!("    {key} = {value}");
             }
         }
     }

@@ -1,14 +1,15 @@
 //! Rounds of `assay run`: the first over all fixtures, further ones over what a change of files touches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
 use terminal_size::terminal_size_of;
 
-use super::CliError;
+use super::{CliError, heard};
 use crate::desk::{Desk, Fixture, Suite, Touched, Watch};
 use crate::report::{FixtureReport, Lines, Progress, ReportFile, RunReport};
 
@@ -100,10 +101,10 @@ impl Rounds {
         {
             match &one.fixture {
                 Ok(fixture) => fixtures.push(fixture),
-                Err(error) => self
-                    .lines
-                    .unusable(&one.name, &error.to_string())
-                    .map_err(CliError::trouble)?,
+                Err(error) => {
+                    let written = self.lines.unusable(&one.name, &error.to_string());
+                    heard(written)?;
+                }
             }
         }
         let progress = if self.output.json {
@@ -112,7 +113,10 @@ impl Rounds {
             Progress::of(fixtures.len())
         };
         let (desk, progress) = (&self.desk, &progress);
-        let mut running = stream::iter(fixtures)
+        let cancel = &self.desk.cancel;
+        // Called off: what runs ends as such, and nothing more is begun.
+        let to_run = stream::iter(fixtures).take_while(|_| std::future::ready(!cancel.is_cancelled()));
+        let mut running = to_run
             .map(async |fixture| {
                 progress.begins(&fixture.name);
                 let report = desk.run(fixture).await;
@@ -121,14 +125,10 @@ impl Rounds {
             })
             .buffer_unordered(self.output.side_by_side);
         while let Some((folder, report)) = running.next().await {
-            let report = report
-                .context("the run cannot be kept")
-                .map_err(CliError::trouble)?;
             let before = self.last.get(folder);
             if !self.output.json {
-                progress
-                    .aside(|| self.lines.again(before, &report))
-                    .map_err(CliError::trouble)?;
+                let written = progress.aside(|| self.lines.again(before, &report));
+                heard(written)?;
             }
             self.last.insert(folder.to_owned(), report);
         }
@@ -149,20 +149,33 @@ impl Rounds {
             .collect()
     }
 
+    /// Prints the sums (or the JSON) first: a report that cannot be written must not cost what is at hand.
     fn write(&mut self, report: &RunReport) -> Result<(), CliError> {
-        for file in &self.output.reports {
-            file.write(report).map_err(CliError::trouble)?;
-        }
         if self.output.json {
             let text = serde_json::to_string_pretty(report).map_err(CliError::trouble)?;
-            anstream::println!("{text}");
-            return Ok(());
+            heard(writeln!(anstream::stdout(), "{text}"))?;
+        } else {
+            let written = self.lines.summary(report);
+            heard(written)?;
         }
-        self.lines.summary(report).map_err(CliError::trouble)
+        let failed: Vec<_> = self
+            .output
+            .reports
+            .iter()
+            .filter_map(|file| file.write(report).err())
+            .collect();
+        match failed.is_empty() {
+            true => Ok(()),
+            false => {
+                let failed: Vec<_> = failed.iter().map(ToString::to_string).collect();
+                Err(CliError::trouble(anyhow!("{}", failed.join("\nassay: "))))
+            }
+        }
     }
 
     fn note(&mut self, text: &str) -> Result<(), CliError> {
-        self.lines.note(text).map_err(CliError::trouble)
+        let written = self.lines.note(text);
+        heard(written)
     }
 }
 

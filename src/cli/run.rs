@@ -19,7 +19,7 @@ use crate::shutdown;
 #[command(after_help = "\
 Examples:
   assay run                                   every fixture below tests/fixtures
-  assay run tests/fixtures/csv --filter bad   those whose name holds `bad`
+  assay run tests/fixtures/csv --filter lost  those whose name holds `lost`
   assay run --plan my-plan -v                 by another plan, with the log of each
   assay run --filter csv --watch              again at every save, with what has changed
   assay run --report html=report.html --report junit=junit.xml
@@ -98,6 +98,9 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
     if watch.is_none() {
         all_usable(&suite)?;
     }
+    for report in &args.report {
+        report.prepare().map_err(CliError::usage)?;
+    }
     let desk = Desk {
         journal: Arc::new(setup::journal(&config).await?),
         sandbox: setup::sandbox(&config)?,
@@ -110,8 +113,15 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
         reports: args.report,
         side_by_side: args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1),
     };
+    let (cancel, all) = (desk.cancel.clone(), suite.found().len());
     let mut rounds = Rounds::new(desk, suite, output);
     let report = rounds.first().await?;
+    if cancel.is_cancelled() {
+        return Err(CliError::trouble(anyhow!(
+            "interrupted: {} of {all} fixtures were begun",
+            report.summary.total
+        )));
+    }
     if let Some(watch) = watch {
         rounds.watch(watch).await?;
         return Ok(Exit::Good);

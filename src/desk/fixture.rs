@@ -1,48 +1,17 @@
 //! Fixtures: a folder with a job, what is expected of it, and the judge's answers.
 
-use std::fmt;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::JudgeChoice;
 use super::input::{InputError, read_job, read_toml};
 use crate::graders::rubric::{Judge, JudgeError};
 use crate::job::Job;
-use crate::outcome::Outcome;
+use crate::outcome::Expect;
 use crate::plan::{Plan, PlanError, PlanFolders, Stage};
 use crate::verdict::ErrorKind;
-
-/// What a fixture expects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Expect {
-    /// The submission is accepted.
-    Verified,
-    /// The submission is not accepted.
-    Retry,
-    /// No decision: the trouble is not the submitter's.
-    Error,
-}
-
-impl fmt::Display for Expect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Verified => "verified",
-            Self::Retry => "retry",
-            Self::Error => "error",
-        })
-    }
-}
-
-impl From<Outcome> for Expect {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Verified => Self::Verified,
-            Outcome::Retry => Self::Retry,
-        }
-    }
-}
 
 /// `fixture.toml`.
 #[derive(Debug, Deserialize)]
@@ -109,6 +78,9 @@ pub enum FixtureError {
         /// What is wrong.
         error: JudgeError,
     },
+    /// A folder cannot be searched.
+    #[error("fixtures cannot be searched: {0}")]
+    Unreadable(String),
     /// A path to search does not exist.
     #[error("{0} does not exist")]
     NoSuchPath(PathBuf),
@@ -128,9 +100,8 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, FixtureErro
         for entry in walkdir::WalkDir::new(path)
             .follow_links(false)
             .sort_by_file_name()
-            .into_iter()
-            .flatten()
         {
+            let entry = entry.map_err(|error| FixtureError::Unreadable(error.to_string()))?;
             if entry.file_name() != "fixture.toml" {
                 continue;
             }
@@ -148,7 +119,9 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, FixtureErro
         }
     }
     found.sort();
-    found.dedup_by(|one, other| one.1 == other.1);
+    // Searched paths may overlap: a fixture that is found twice is run once.
+    let mut seen = BTreeSet::new();
+    found.retain(|(_, folder)| seen.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())));
     Ok(found)
 }
 
@@ -177,6 +150,13 @@ impl Fixture {
         }
         if text.error.is_some() && text.expect != Expect::Error {
             return Err(wrong("error", "goes with expect = \"error\" only").into());
+        }
+        if text.expect == Expect::Error && (text.score_min.is_some() || text.score_max.is_some()) {
+            return Err(wrong(
+                "expect",
+                "an error has no score: leave out score_min and score_max",
+            )
+            .into());
         }
         let job = read_job(&folder.join("job.json"))?;
         let (plan_name, origin, beside) = match plan {

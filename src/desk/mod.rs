@@ -7,9 +7,9 @@ mod run;
 mod suite;
 mod watch;
 
-pub use fixture::{Expect, Fixture, FixtureError, discover};
+pub use fixture::{Fixture, FixtureError, discover};
 pub use input::{InputError, read_job};
 pub use judge::JudgeChoice;
-pub use run::{Desk, DeskError};
+pub use run::Desk;
 pub use suite::{Found, Search, Suite, Touched};
 pub use watch::Watch;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Expect, Fixture};
+use super::fixture::Fixture;
 use crate::clock::Clock;
 use crate::entry::{Entry, VerificationId};
 use crate::evidence::{self, Network, Sources};
@@ -16,12 +16,12 @@ use crate::graders::{Context, Tools};
 use crate::job::Job;
 use crate::journal::{self, Cause, Journal, JournalError, NewVerification};
 use crate::log::Log;
-use crate::outcome::{GraderReport, Verification};
+use crate::outcome::{Expect, GraderReport, Verification};
 use crate::plan::{Plan, Stage};
 use crate::report::{ErrorReport, FixtureReport, LogLine};
 use crate::sandbox::Sandbox;
 use crate::submission::Submission;
-use crate::verdict::GradeError;
+use crate::verdict::{ErrorKind, GradeError, Recourse};
 use crate::verify::verify;
 
 /// Longest verification at a desk.
@@ -40,31 +40,29 @@ pub struct Desk {
     pub cancel: CancellationToken,
 }
 
-/// A desk run that could not be kept.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeskError {
-    /// The journal failed.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A task of ours died.
-    #[error("a task died: {0}")]
-    Task(#[from] tokio::task::JoinError),
-}
-
 impl Desk {
-    /// Verifies the fixture's job and compares.
-    ///
-    /// # Errors
-    /// Only where the journal cannot be written; everything else is in the report.
-    pub async fn run(&self, fixture: &Fixture) -> Result<FixtureReport, DeskError> {
+    /// Verifies the fixture's job and compares. Whatever goes wrong, a journal that fails among it, is in the report.
+    pub async fn run(&self, fixture: &Fixture) -> FixtureReport {
         let started = Instant::now();
         let judge = fixture.judge.clone();
-        let (verification, entries) = self
+        let (verification, entries) = match self
             .verify(&fixture.job, &fixture.plan, judge, Some(fixture.folder.clone()))
-            .await?;
+            .await
+        {
+            Ok(ended) => ended,
+            Err(error) => {
+                let error = GradeError::new(ErrorKind::Journal, in_full(&error));
+                (
+                    Verification {
+                        decision: Err(error),
+                        graders: Vec::new(),
+                    },
+                    Vec::new(),
+                )
+            }
+        };
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(compare(fixture, verification, entries, millis))
+        compare(fixture, verification, entries, millis)
     }
 
     /// Verifies one job by a plan, its log kept in the journal.
@@ -77,7 +75,7 @@ impl Desk {
         plan: &Plan,
         judge: Judge,
         fixture: Option<PathBuf>,
-    ) -> Result<(Verification, Vec<Entry>), DeskError> {
+    ) -> Result<(Verification, Vec<Entry>), JournalError> {
         let submission = Submission::of(job);
         let id = VerificationId::new();
         let new = NewVerification {
@@ -103,7 +101,20 @@ impl Desk {
             network: Some(Network::default()),
             ..Sources::default()
         };
-        let verification = match evidence::collect(submission, sources).await {
+        // Collecting ends with the verification that it is for, like every grader.
+        let collecting = tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => {
+                Err(GradeError::new(ErrorKind::Cancelled, "called off while evidence was collected"))
+            }
+            collected = timeout_at(context.deadline, evidence::collect(submission, sources)) => {
+                collected.unwrap_or_else(|_| {
+                    let message = "the verification's deadline passed while evidence was collected";
+                    Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
+                })
+            }
+        };
+        let verification = match collecting {
             Ok(submission) => {
                 let tools = Tools {
                     judge,
@@ -115,12 +126,29 @@ impl Desk {
             Err(error) => no_evidence(error, &context).await,
         };
         drop(context);
-        let entries = recorder.await??;
+        let entries = match recorder.await {
+            Ok(entries) => entries?,
+            Err(error) => return Err(JournalError::Lost(error.to_string())),
+        };
         self.journal
             .conclude(id, &verification.decision, self.clock.now())
             .await?;
         Ok((verification, entries))
     }
+}
+
+/// An error with its causes, each said once.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
 }
 
 async fn no_evidence(error: GradeError, context: &Context) -> Verification {
@@ -211,10 +239,20 @@ fn unexpected(
             fixture.expect
         ));
     }
-    if let (Some(wanted), Some(error)) = (fixture.error, error)
-        && wanted != error.kind
-    {
-        return Some(format!("expected the error {wanted}, met {error}"));
+    if let Some(error) = error {
+        // Trouble of ours that passes is what a fixture asks for only where it names it: else a full disk or a Ctrl-C
+        // would look like what was expected.
+        match fixture.error {
+            Some(wanted) if wanted != error.kind => {
+                return Some(format!("expected the error {wanted}, met {error}"));
+            }
+            None if error.recourse() == Recourse::Transient => {
+                return Some(format!(
+                    "trouble of ours that passes, which the fixture does not name: {error}"
+                ));
+            }
+            Some(_) | None => {}
+        }
     }
     match (score, fixture.score_min, fixture.score_max) {
         (Some(score), Some(least), _) if score < least => {

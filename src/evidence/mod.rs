@@ -1,6 +1,6 @@
 //! Evidence: a submission's attachments, collected into a read-only folder of ours.
 //!
-//! Whatever is stated about a file is checked; what we measured is what graders see. A file that the submitter
+//! A stated sha256 is checked; names, sizes and media types are claims, and what we measured is what graders see. A file that the submitter
 //! spoiled is a [`Fault`]; a host that does not answer is our trouble ([`GradeError`]).
 
 mod fetch;
@@ -12,11 +12,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::entry::cut;
 use crate::job::Attachment;
 use crate::submission::{EvidenceFile, Fault, FileRole, Submission};
 use crate::verdict::{ErrorKind, GradeError};
 pub use fetch::Network;
 use source::Trouble;
+
+/// Most bytes of a stated digest that are repeated in a reason: it may be anything.
+const MAX_STATED_BYTES: usize = 80;
 
 /// How much may be handed in.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +77,14 @@ pub async fn collect(mut submission: Submission, sources: Sources) -> Result<Sub
             limit: limits.files,
         });
     }
+    if submission.input_attachments.len() > limits.files {
+        let count = submission.input_attachments.len();
+        let message = format!(
+            "the job has {count} input attachments, at most {} are allowed",
+            limits.files
+        );
+        return Err(GradeError::new(ErrorKind::InputRefused, message));
+    }
     // What is over a limit already fails: nothing of it is fetched.
     if !submission.faults.is_empty() {
         return Ok(submission);
@@ -84,6 +96,7 @@ pub async fn collect(mut submission: Submission, sources: Sources) -> Result<Sub
         .prefix("assay-evidence-")
         .tempdir()
         .map_err(|e| disk(&e))?;
+    let mut files = Vec::new();
     for role in [FileRole::Input, FileRole::Output] {
         let stated = match role {
             FileRole::Input => submission.input_attachments.clone(),
@@ -97,7 +110,7 @@ pub async fn collect(mut submission: Submission, sources: Sources) -> Result<Sub
         let mut left = limits.total_bytes;
         for attachment in stated {
             match collect_one(attachment, role, &home, &mut left, &sources).await {
-                Ok(file) => submission.files.push(name::unique(file, &submission.files)),
+                Ok(file) => files.push(name::unique(file, &files)),
                 Err(Trouble::Ours(error)) => return Err(error),
                 Err(Trouble::Theirs(fault)) if role == FileRole::Output => submission.faults.push(fault),
                 Err(Trouble::Theirs(fault)) => {
@@ -107,7 +120,7 @@ pub async fn collect(mut submission: Submission, sources: Sources) -> Result<Sub
             }
         }
     }
-    submission.folder = Some(Arc::new(folder));
+    submission.set_files(files, Arc::new(folder));
     Ok(submission)
 }
 
@@ -131,12 +144,13 @@ async fn collect_one(
     *left = left.checked_sub(size).ok_or(Fault::AttachmentsTooLarge {
         limit: limits.total_bytes,
     })?;
-    if let Some(stated) = &attachment.sha256
+    if let Some(stated) = attachment.sha256.as_deref().and_then(stated_digest)
         && stated.parse() != Ok(sha256)
     {
+        let stated = cut(stated, MAX_STATED_BYTES);
         return Err(Fault::Sha256Mismatch {
             name,
-            stated: stated.clone(),
+            stated,
             actual: sha256,
         }
         .into());
@@ -163,6 +177,16 @@ fn keep(arrived: &Path, home: &Path) -> std::io::Result<(PathBuf, u64, Digest)> 
     permissions.set_readonly(true);
     std::fs::set_permissions(&path, permissions)?;
     Ok((path, metadata.len(), sha256))
+}
+
+/// The digest that is stated, in whichever of its usual spellings; none where the field is there but empty.
+fn stated_digest(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let digest = text
+        .strip_prefix("sha256:")
+        .or_else(|| text.strip_prefix("SHA256:"))
+        .unwrap_or(text);
+    (!digest.is_empty()).then_some(digest)
 }
 
 fn disk(error: &std::io::Error) -> GradeError {

@@ -1,15 +1,18 @@
 //! File names from strangers, made harmless and unique.
 
+use unicode_normalization::UnicodeNormalization as _;
+
 use crate::entry::{cut, escape_control};
 use crate::submission::EvidenceFile;
 
 /// Longest file name that is kept, in bytes.
 const MAX_NAME_BYTES: usize = 200;
 
-/// The last part of the name, without control and invisible characters; `attachment` where nothing is left.
+/// The last part of the name in Unicode's composed form (some systems write `é` as two characters), without control and invisible characters; `attachment` where nothing is left.
 pub(super) fn clean(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let visible = escape_control(last).replace(['\n', '\t'], " ");
+    let composed: String = last.nfc().collect();
+    let visible = escape_control(&composed).replace(['\n', '\t'], " ");
     let visible = cut(visible.trim(), MAX_NAME_BYTES);
     match visible.as_str() {
         "" | "." | ".." => "attachment".to_owned(),
@@ -48,6 +51,7 @@ mod tests {
         assert_eq!(clean(".."), "attachment");
         assert_eq!(clean(""), "attachment");
         assert_eq!(clean("a\u{1b}[2J\u{202e}fdp.exe"), "a\\u{1b}[2J\\u{202e}fdp.exe");
+        assert_eq!(clean("re\u{301}sume\u{301}.pdf"), "r\u{e9}sum\u{e9}.pdf");
         assert_eq!(clean("two\nlines"), "two lines");
         assert!(clean(&"x".repeat(5000)).len() < 240);
     }

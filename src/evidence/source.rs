@@ -3,12 +3,24 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::{Sources, disk, fetch, local};
 use crate::job::Attachment;
 use crate::submission::Fault;
 use crate::verdict::GradeError;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Schemes are the same in either case (RFC 3986, section 3.1).
+fn has_scheme(url: &str, scheme: &str) -> bool {
+    url.get(..scheme.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+}
 
 /// Why an attachment has no bytes: who is to blame.
 #[derive(Debug)]
@@ -34,7 +46,7 @@ pub(super) async fn obtain(
 ) -> Result<Option<String>, Trouble> {
     let limit = sources.limits.file_bytes;
     if let (None, Some(url), Some(network)) = (&attachment.data, &attachment.url, sources.network)
-        && (url.starts_with("https://") || url.starts_with("http://"))
+        && (has_scheme(url, "https:") || has_scheme(url, "http:"))
     {
         return fetch::download(url, network, limit, name, into).await;
     }
@@ -66,7 +78,7 @@ fn read(
     };
     match (&attachment.data, &attachment.url) {
         (Some(data), _) => Ok((decode(data, limit, name)?, None)),
-        (None, Some(url)) if url.starts_with("data:") => data_url(url, limit, name),
+        (None, Some(url)) if has_scheme(url, "data:") => data_url(url, limit, name),
         (None, Some(url)) if !url.contains(':') && sources.fixture.is_some() => {
             Ok((local::read(sources.fixture.as_deref(), url, limit, name)?, None))
         }
@@ -84,8 +96,17 @@ fn decode(text: &str, limit: u64, name: &str) -> Result<Vec<u8>, Trouble> {
         }
         .into());
     }
-    let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    STANDARD.decode(compact).map_err(|error| {
+    // Both alphabets of RFC 4648, padded or not: the spelling of the bytes is not the work.
+    let compact: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            byte => byte,
+        })
+        .collect();
+    BASE64.decode(compact).map_err(|error| {
         Fault::AttachmentUndecodable {
             name: name.to_owned(),
             reason: format!("its base64 is broken: {error}"),
@@ -142,6 +163,11 @@ mod tests {
     #[test]
     fn a_data_url_is_decoded_in_both_forms() {
         assert_eq!(read_url("data:text/plain;base64,aGk=").unwrap(), b"hi");
+        assert_eq!(read_url("DATA:;base64,aGk").unwrap(), b"hi");
+        assert_eq!(
+            read_url("data:;base64,-_-_").unwrap(),
+            read_url("data:;base64,+/+/").unwrap()
+        );
         assert_eq!(read_url("data:,a%20b").unwrap(), b"a b");
     }
 
@@ -149,6 +175,7 @@ mod tests {
     fn a_broken_data_url_is_the_givers_fault() {
         for url in [
             "data:text/plain;base64,a",
+            "data:;base64,a=b",
             "data:nothing",
             "data:,%zz",
             "data:,%4",
@@ -205,7 +232,7 @@ mod tests {
 
         #[test]
         fn bytes_survive_a_data_url(bytes: Vec<u8>) {
-            let url = format!("data:;base64,{}", STANDARD.encode(&bytes));
+            let url = format!("data:;base64,{}", BASE64.encode(&bytes));
             proptest::prop_assert_eq!(read_url(&url).unwrap(), bytes);
         }
     }

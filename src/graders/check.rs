@@ -211,6 +211,14 @@ impl Check {
         })?;
         let score = Score::new(answer.score)
             .map_err(|error| GradeError::new(ErrorKind::ScriptAnswerMalformed, error.to_string()))?;
+        if (answer.pass && score == Score::ZERO) || (!answer.pass && score == Score::ONE) {
+            let word = if answer.pass { "pass" } else { "fail" };
+            let message = format!(
+                "{}: a {word} with a score of {score} contradicts itself",
+                self.settings.script
+            );
+            return Err(GradeError::new(ErrorKind::ScriptAnswerMalformed, message));
+        }
         let mut verdict = Verdict::new(answer.pass, score, answer.reason);
         let note = |text: &String| Evidence {
             label: "note".to_owned(),

@@ -1,11 +1,12 @@
 //! Checking a verification's hash chain.
 
-use crate::digest::Digest;
-use crate::entry::{LogEntry, VerificationId, chain_hash, chain_start};
-use crate::job::JobId;
+use serde_json::Value;
 
-/// The first entry that does not follow from the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+use super::VerificationRow;
+use crate::entry::{EntryType, LogEntry, chain_hash, chain_start};
+
+/// The first thing that does not follow from what was written before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// An entry is missing, or stands where another should.
     #[error("entry {expected} is missing: found {found} in its place")]
@@ -15,25 +16,37 @@ pub enum ChainError {
         /// The one that does.
         found: u32,
     },
-    /// An entry was changed after it was written.
+    /// An entry was changed after it was written; the first one, too, where the verification's own row was changed.
     #[error("entry {0} is not what was written")]
     Changed(u32),
     /// Entries at the end are missing: the last hash is not the recorded head.
     #[error("the chain ends after {0} entries, but its head says otherwise")]
     Head(usize),
+    /// The recorded outcome is not the one that the chain ends with.
+    #[error("the outcome is recorded as {recorded}, the chain ends with {told}")]
+    Outcome {
+        /// What the verification's row says.
+        recorded: String,
+        /// What the last result of the chain says.
+        told: String,
+    },
 }
 
-/// Recomputes the chain of one verification's entries and compares it with the recorded head.
+/// Recomputes the chain of a verification from what its row says it is about, and compares it with the recorded head and
+/// outcome.
 ///
 /// # Errors
 /// Names the first entry that was changed, removed, inserted or moved.
-pub fn verify_chain(
-    job_id: &JobId,
-    id: VerificationId,
-    entries: &[LogEntry],
-    head: Digest,
-) -> Result<(), ChainError> {
-    let mut hash = chain_start(job_id, id);
+pub fn verify_chain(verification: &VerificationRow, entries: &[LogEntry]) -> Result<(), ChainError> {
+    let VerificationRow {
+        id,
+        job_id,
+        attempt,
+        plan,
+        submission,
+        ..
+    } = verification;
+    let mut hash = chain_start(*id, job_id, *attempt, (&plan.name, plan.digest), *submission);
     for (expected, entry) in (0..).zip(entries) {
         if entry.seq != expected {
             return Err(ChainError::Gap {
@@ -46,9 +59,32 @@ pub fn verify_chain(
             return Err(ChainError::Changed(entry.seq));
         }
     }
-    if hash == head {
-        Ok(())
-    } else {
-        Err(ChainError::Head(entries.len()))
+    if hash != verification.head {
+        return Err(ChainError::Head(entries.len()));
     }
+    match &verification.outcome {
+        Some(recorded) => {
+            let told = told_outcome(entries);
+            if told.as_ref() == Some(recorded) {
+                return Ok(());
+            }
+            let told = told.unwrap_or_else(|| "no outcome".to_owned());
+            Err(ChainError::Outcome {
+                recorded: recorded.clone(),
+                told,
+            })
+        }
+        None => Ok(()),
+    }
+}
+
+/// The outcome that the last result of the chain tells.
+fn told_outcome(entries: &[LogEntry]) -> Option<String> {
+    let results = entries
+        .iter()
+        .rev()
+        .filter(|entry| entry.entry.kind == EntryType::Result);
+    results
+        .filter_map(|entry| serde_json::from_str::<Value>(&entry.entry.content).ok())
+        .find_map(|result| Some(result.get("outcome")?.as_str()?.to_owned()))
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::digest::Digest;
-use crate::entry::{Entry, LogEntry, VerificationId};
+use crate::entry::{Entry, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
@@ -54,6 +54,19 @@ pub struct NewVerification {
     pub started_at: Timestamp,
 }
 
+impl NewVerification {
+    /// The hash that the verification's chain starts from: says what the verification is about.
+    pub fn chain_start(&self) -> Digest {
+        chain_start(
+            self.id,
+            &self.job_id,
+            self.attempt,
+            (&self.plan.name, self.plan.digest),
+            self.submission,
+        )
+    }
+}
+
 /// A verification as the journal knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerificationRow {
@@ -63,8 +76,10 @@ pub struct VerificationRow {
     pub job_id: JobId,
     /// The attempt.
     pub attempt: u32,
-    /// The plan's name.
-    pub plan_name: String,
+    /// The plan that judged.
+    pub plan: PlanRef,
+    /// What was judged.
+    pub submission: Digest,
     /// When it began.
     pub started_at: Timestamp,
     /// `verified`, `retry` or `error`; none while it runs.
@@ -97,6 +112,9 @@ pub enum JournalError {
     /// The verification does not exist or has ended.
     #[error("verification {0} is not under way")]
     NotUnderWay(VerificationId),
+    /// A task that writes it died.
+    #[error("the journal's writer died: {0}")]
+    Lost(String),
     /// A row holds what no version of ours writes.
     #[error("the journal holds a row that cannot be read: {0}")]
     Damaged(String),

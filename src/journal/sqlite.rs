@@ -1,5 +1,7 @@
 //! The desk's journal: one SQLite file.
 
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -11,9 +13,10 @@ use sqlx::{Row as _, SqlitePool};
 
 use super::{Journal, JournalError, NewVerification, VerificationRow};
 use crate::digest::Digest;
-use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_hash, chain_start};
+use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_hash};
 use crate::job::JobId;
 use crate::outcome::Decision;
+use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/sqlite");
@@ -35,14 +38,21 @@ impl SqliteJournal {
             place: path.display().to_string(),
             source,
         };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|error| open_error(sqlx::Error::Io(error)))?;
-        }
+        let lock = {
+            let path = path.to_owned();
+            let preparing = tokio::task::spawn_blocking(move || prepare(&path));
+            let prepared = preparing
+                .await
+                .map_err(std::io::Error::other)
+                .and_then(|prepared| prepared);
+            prepared.map_err(|error| open_error(sqlx::Error::Io(error)))?
+        };
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
+            // A commit that was answered survives a power cut.
+            .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(std::time::Duration::from_secs(30))
             // Else REPLACE would delete rows without asking the delete trigger.
@@ -53,6 +63,7 @@ impl SqliteJournal {
             .await
             .map_err(open_error)?;
         MIGRATIONS.run(&pool).await?;
+        drop(lock);
         Ok(Self { pool })
     }
 
@@ -60,6 +71,28 @@ impl SqliteJournal {
     pub fn pool(&self) -> &SqlitePool {
         &self.pool
     }
+}
+
+/// Makes the file, readable by nobody else (it holds what was expected and what was handed in), and takes the lock under
+/// which its tables are made: two processes that start at once would make them twice.
+fn prepare(path: &Path) -> std::io::Result<File> {
+    let private = |options: &mut OpenOptions, path: &Path| {
+        options
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+    };
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    private(&mut OpenOptions::new(), path)?;
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let lock = private(&mut OpenOptions::new(), Path::new(&lock_path))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 #[async_trait]
@@ -78,7 +111,7 @@ impl Journal for SqliteJournal {
         .bind(new.plan.digest.to_string())
         .bind(new.submission.to_string())
         .bind(new.started_at.as_microsecond())
-        .bind(chain_start(&new.job_id, new.id).to_string())
+        .bind(new.chain_start().to_string())
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -189,7 +222,11 @@ fn verification(row: &SqliteRow) -> Result<VerificationRow, JournalError> {
         id: parsed(row, "id")?,
         job_id: JobId::new(row.try_get::<String, _>("job_id")?),
         attempt: row.try_get("attempt")?,
-        plan_name: row.try_get("plan_name")?,
+        plan: PlanRef {
+            name: row.try_get("plan_name")?,
+            digest: parsed(row, "plan_digest")?,
+        },
+        submission: parsed(row, "submission_digest")?,
         started_at: time(row, "started_at")?,
         outcome: row.try_get("outcome")?,
         entries: row.try_get("next_seq")?,

@@ -40,10 +40,6 @@ impl Issue {
         if let Some(end) = message.rfind(" at line ") {
             message.truncate(end);
         }
-        // TOML's `nan` and `inf` have no place in JSON and arrive as null.
-        if message == "invalid type: null, expected f64" {
-            message = "must be a finite number".to_owned();
-        }
         Self::new(if path == "." { String::new() } else { path }, message)
     }
 }

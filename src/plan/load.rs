@@ -10,6 +10,16 @@ use super::locate::{line_at, line_of};
 use super::{FileHome, Issue, KindRules, Plan, PlanError, PlanFile, PlanFiles, PlannedGrader, digest};
 use crate::digest::Digest;
 
+/// Weights beyond these would make sums of scores inexact, or infinite.
+const MIN_WEIGHT: f64 = 1e-6;
+const MAX_WEIGHT: f64 = 1e6;
+
+/// Most graders of a plan, which may come from a stranger: each costs a processor or money.
+const MAX_GRADERS: usize = 32;
+
+/// What the built-in gate on the hand-in is called in reports.
+const RESERVED_NAME: &str = "hand-in";
+
 /// A plan, script or prompt is text that a person wrote, or a module of a few megabytes.
 const MAX_FILE_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -105,10 +115,12 @@ impl PlanFolders {
         let name = path
             .file_stem()
             .map_or_else(|| "plan".into(), |stem| stem.to_string_lossy().into_owned());
-        let value: Value = toml::from_str(&text).map_err(|error| {
+        let table: toml::Table = toml::from_str(&text).map_err(|error| {
             let line = error.span().map(|span| line_at(&text, span.start));
             fail(line, Issue::new("", error.message()))
         })?;
+        let value = to_json(toml::Value::Table(table), "")
+            .map_err(|issue| fail(line_of(&text, &issue.key), issue))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut plan = self
             .check(name, value, Some(folder))
@@ -141,6 +153,13 @@ impl PlanFolders {
                 "graders",
                 "a plan needs at least one [[graders]] table",
             ));
+        }
+        if text.graders.len() > MAX_GRADERS {
+            let message = format!(
+                "{} graders, at most {MAX_GRADERS} are allowed",
+                text.graders.len()
+            );
+            return Err(Issue::new("graders", message));
         }
         for (index, required) in text.required_files.iter().enumerate() {
             if required.trim().is_empty() || required.contains('/') {
@@ -195,8 +214,17 @@ impl PlanFolders {
                 "must be 1 to 64 letters, digits, `-`, `_` or `.`",
             ));
         }
-        if !(general.weight.is_finite() && general.weight > 0.0) {
-            return Err(Issue::new("weight", "must be a finite number above zero"));
+        if !(MIN_WEIGHT..=MAX_WEIGHT).contains(&general.weight) {
+            return Err(Issue::new(
+                "weight",
+                format!("must be a number from {MIN_WEIGHT} to {MAX_WEIGHT}"),
+            ));
+        }
+        if general.name == RESERVED_NAME {
+            return Err(Issue::new(
+                "name",
+                format!("`{RESERVED_NAME}` is the name of the built-in gate"),
+            ));
         }
         let rules = self
             .kinds
@@ -269,5 +297,40 @@ impl PlanFolders {
             bytes: bytes.into(),
             digest,
         })
+    }
+}
+
+/// The same value as JSON. What JSON cannot say would be lost on the way, so it is refused.
+fn to_json(value: toml::Value, key: &str) -> Result<Value, Issue> {
+    match value {
+        toml::Value::String(text) => Ok(Value::String(text)),
+        toml::Value::Integer(number) => Ok(Value::from(number)),
+        toml::Value::Boolean(flag) => Ok(Value::Bool(flag)),
+        toml::Value::Float(number) if number.is_finite() => Ok(Value::from(number)),
+        toml::Value::Float(number) => Err(Issue::new(key, format!("must be a finite number, not {number}"))),
+        toml::Value::Datetime(_) => Err(Issue::new(
+            key,
+            "must not be a date or time: write it as text in quotes",
+        )),
+        toml::Value::Array(items) => {
+            let items = items.into_iter().enumerate();
+            items
+                .map(|(index, item)| to_json(item, &format!("{key}[{index}]")))
+                .collect()
+        }
+        toml::Value::Table(table) => {
+            let place = |name: &str| {
+                if key.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{key}.{name}")
+                }
+            };
+            let entries = table.into_iter().map(|(name, item)| {
+                let item = to_json(item, &place(&name))?;
+                Ok((name, item))
+            });
+            entries.collect::<Result<Map<_, _>, _>>().map(Value::Object)
+        }
     }
 }

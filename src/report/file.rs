@@ -72,7 +72,29 @@ impl ReportFile {
         &self.path
     }
 
-    /// Writes the report; folders that are missing are made.
+    /// Makes sure that the report can be written, before there is anything to lose; folders that are missing are made.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn prepare(&self) -> Result<(), ReportError> {
+        let unwritable = |source| ReportError::Unwritable {
+            path: self.path.clone(),
+            source,
+        };
+        if let Some(folder) = self.path.parent() {
+            std::fs::create_dir_all(folder).map_err(unwritable)?;
+        }
+        // Opened without a change: an older report stays until there is a new one.
+        let mut options = std::fs::OpenOptions::new();
+        options
+            .append(true)
+            .create(true)
+            .open(&self.path)
+            .map(drop)
+            .map_err(unwritable)
+    }
+
+    /// Writes the report.
     ///
     /// # Errors
     /// Names the file that cannot be written.
@@ -86,9 +108,6 @@ impl ReportFile {
             Form::Json => format!("{}\n", serde_json::to_string_pretty(report)?).into_bytes(),
             Form::Junit => junit::render(report).map_err(unwritable)?,
         };
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder).map_err(unwritable)?;
-        }
         std::fs::write(&self.path, bytes).map_err(unwritable)
     }
 }

@@ -6,8 +6,8 @@ use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
 use super::{FixtureReport, LogLine, RunReport, Summary};
-use crate::desk::Expect;
 use crate::entry::{Audience, EntryType, escape_control};
+use crate::outcome::Expect;
 use crate::outcome::{GraderEnd, GraderReport};
 
 const TEMPLATE: &str = include_str!("report.html");

@@ -7,8 +7,8 @@ use quick_xml::Writer;
 use quick_xml::events::{BytesDecl, BytesText, Event};
 
 use super::{FixtureReport, RunReport};
-use crate::desk::Expect;
 use crate::entry::{cut, escape_control};
+use crate::outcome::Expect;
 
 /// Most bytes of a log in the report; the whole log is in the journal.
 const MAX_LOG_BYTES: usize = 16 * 1024;

@@ -7,8 +7,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::changes::changes;
 use super::{FixtureReport, LogLine, RunReport};
-use crate::desk::Expect;
 use crate::entry::{Audience, EntryType, LogEntry};
+use crate::outcome::Expect;
 use crate::outcome::GraderEnd;
 
 const GOOD: Style = AnsiColor::Green.on_default();

@@ -10,8 +10,8 @@ mod progress;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::desk::Expect;
 use crate::entry::{Audience, EntryType};
+use crate::outcome::Expect;
 use crate::outcome::GraderReport;
 use crate::verdict::{ErrorKind, GradeError, Score};
 pub use file::{ParseReportFileError, ReportError, ReportFile};

@@ -6,7 +6,7 @@ use assay::digest::Digest;
 use assay::entry::{Audience, Entry, EntryType, VerificationId};
 use assay::job::JobId;
 use assay::journal::{
-    Cause, ChainError, Journal, JournalError, NewVerification, SqliteJournal, verify_chain,
+    Cause, ChainError, Journal, JournalError, NewVerification, SqliteJournal, VerificationRow, verify_chain,
 };
 use assay::outcome::{Decision, Outcome};
 use assay::plan::PlanRef;
@@ -47,6 +47,7 @@ fn decision() -> Result<Decision, GradeError> {
             digest: Digest::of(b"plan"),
         },
         submission: Digest::of(b"submission"),
+        evidence: Digest::of(b"evidence"),
     })
 }
 
@@ -77,36 +78,65 @@ async fn entries_come_back_as_they_were_written(journal: &dyn Journal) {
     assert_eq!(contents, written);
     let row = &journal.verifications(&verification.job_id).await.unwrap()[0];
     assert_eq!((row.entries, row.outcome.as_deref()), (3, None));
-    assert_eq!(verify_chain(&row.job_id, row.id, &read, row.head), Ok(()));
+    assert_eq!(verify_chain(row, &read), Ok(()));
 
     let mut changed = read.clone();
     changed[1].entry.content.push('x');
-    assert_eq!(
-        verify_chain(&row.job_id, row.id, &changed, row.head),
-        Err(ChainError::Changed(1))
-    );
+    assert_eq!(verify_chain(row, &changed), Err(ChainError::Changed(1)));
     let mut audience = read.clone();
     audience[2].entry.audience = Audience::Public;
-    assert_eq!(
-        verify_chain(&row.job_id, row.id, &audience, row.head),
-        Err(ChainError::Changed(2))
-    );
+    assert_eq!(verify_chain(row, &audience), Err(ChainError::Changed(2)));
     let removed = [read[0].clone(), read[2].clone()];
     assert_eq!(
-        verify_chain(&row.job_id, row.id, &removed, row.head),
+        verify_chain(row, &removed),
         Err(ChainError::Gap {
             expected: 1,
             found: 2
         })
     );
+    let swapped = [read[1].clone(), read[0].clone(), read[2].clone()];
     assert_eq!(
-        verify_chain(&row.job_id, row.id, &read[..2], row.head),
-        Err(ChainError::Head(2))
+        verify_chain(row, &swapped),
+        Err(ChainError::Gap {
+            expected: 0,
+            found: 1
+        })
     );
-    assert_eq!(
-        verify_chain(&JobId::new("other"), row.id, &read, row.head),
-        Err(ChainError::Changed(0)),
-        "a chain belongs to its job"
+    assert_eq!(verify_chain(row, &read[..2]), Err(ChainError::Head(2)));
+    for other in [
+        VerificationRow {
+            job_id: JobId::new("other"),
+            ..row.clone()
+        },
+        VerificationRow {
+            attempt: 3,
+            ..row.clone()
+        },
+        VerificationRow {
+            submission: Digest::of(b"other"),
+            ..row.clone()
+        },
+        VerificationRow {
+            plan: PlanRef {
+                name: "p".into(),
+                digest: Digest::of(b"other"),
+            },
+            ..row.clone()
+        },
+    ] {
+        assert_eq!(
+            verify_chain(&other, &read),
+            Err(ChainError::Changed(0)),
+            "a chain says what it is about"
+        );
+    }
+    let claimed = VerificationRow {
+        outcome: Some("verified".into()),
+        ..row.clone()
+    };
+    assert!(
+        matches!(verify_chain(&claimed, &read), Err(ChainError::Outcome { .. })),
+        "an outcome nobody told"
     );
 }
 
@@ -183,6 +213,7 @@ async fn sqlite_itself_refuses_to_change_or_delete_the_log() {
         "INSERT OR REPLACE INTO log SELECT * FROM log",
         "DELETE FROM verification",
         "UPDATE verification SET outcome = 'retry'",
+        "UPDATE verification SET plan_digest = 'x'",
     ] {
         let refused = sqlx::query(statement).execute(journal.pool()).await;
         assert!(refused.is_err(), "{statement}");
@@ -214,6 +245,61 @@ async fn two_processes_may_write_the_same_file() {
         let entries = other.entries(verification.id).await.unwrap();
         let row = &other.verifications(&verification.job_id).await.unwrap()[0];
         assert_eq!(entries.len(), 50);
-        assert_eq!(verify_chain(&row.job_id, row.id, &entries, row.head), Ok(()));
+        assert_eq!(verify_chain(row, &entries), Ok(()));
     }
+}
+
+#[tokio::test]
+async fn what_a_verification_is_about_cannot_be_changed_while_it_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SqliteJournal::open(&folder.path().join("journal.sqlite"))
+        .await
+        .unwrap();
+    journal.begin(&new("running", 1)).await.unwrap();
+    for column in [
+        "job_id",
+        "attempt",
+        "plan_digest",
+        "submission_digest",
+        "started_at",
+    ] {
+        let update = sqlx::AssertSqlSafe(format!("UPDATE verification SET {column} = 7"));
+        assert!(
+            sqlx::query(update).execute(journal.pool()).await.is_err(),
+            "{column}"
+        );
+    }
+}
+
+#[test]
+fn processes_that_start_at_once_on_a_new_journal_do_not_collide() {
+    let bench = crate::workbench::Workbench::new();
+    bench.plan(
+        "p",
+        "[[graders]]\nname = \"d\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"x\" }\n",
+    );
+    bench.fixture(
+        "a",
+        "plan = \"p\"\nexpect = \"verified\"\n",
+        serde_json::json!({"output_text": "x"}),
+    );
+    let children: Vec<_> = (0..6)
+        .map(|_| {
+            bench
+                .command(&["run", "fixtures", "--json"])
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    }
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = |path: &str| std::fs::metadata(bench.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(".assay"), mode(".assay/journal.sqlite")),
+        (0o700, 0o600),
+        "the journal is nobody else's to read"
+    );
 }

@@ -36,6 +36,19 @@ fn a_mistake_is_named_by_file_line_and_key() {
         ("zero weight", format!("{DIFF}weight = 0\n")),
         ("infinite weight", format!("{DIFF}weight = inf\n")),
         ("negative weight", format!("{DIFF}weight = -1\n")),
+        ("huge weight", format!("{DIFF}weight = 1e308\n")),
+        ("name of the built-in gate", DIFF.replace("\"d\"", "\"hand-in\"")),
+        (
+            "too many graders",
+            (0..33)
+                .map(|n| DIFF.replace("\"d\"", &format!("\"d{n}\"")))
+                .collect(),
+        ),
+        (
+            "tolerance not finite",
+            format!("{}abs_tol = inf\n", DIFF.replace("exact", "tokens")),
+        ),
+        ("a date", format!("description = 2024-01-01\n{DIFF}")),
         ("unknown comparator", DIFF.replace("exact", "exactly")),
         ("option of another comparator", format!("{DIFF}abs_tol = 0.1\n")),
         ("unknown option", format!("{DIFF}ignore_kase = true\n")),

@@ -161,7 +161,20 @@ fn a_jobs_secret_reaches_no_report_no_journal_and_no_output() {
         "the hand-in is shown, but without its secret"
     );
     let log = bench.assay(&["log", "job-echoed"]);
-    for text in [&lines.out, &lines.err, &json.out, &json.err, &log.out] {
+    bench.write(
+        "graders/plans/echo.wat",
+        include_str!("modules/mentions_done.wat"),
+    );
+    let check = bench.assay(&[
+        "check",
+        "graders/plans/echo.wat",
+        "fixtures/echoed/job.json",
+        "--json",
+    ]);
+    assert_eq!(check.code, 1, "{}", check.err);
+    for text in [
+        &check.out, &check.err, &lines.out, &lines.err, &json.out, &json.err, &log.out,
+    ] {
         assert!(!text.contains(canary), "{text}");
     }
     let mut searched = 0;
@@ -261,6 +274,198 @@ fn a_journal_that_cannot_be_written_is_our_own_trouble() {
     let ended = bench.assay(&["run", "fixtures", "--journal", "file/journal.sqlite"]);
     assert_eq!(ended.code, 3, "{}", ended.err);
     assert!(ended.err.contains("file/journal.sqlite"), "{}", ended.err);
+}
+
+/// Trouble of ours looks like nothing that a fixture asked for.
+#[test]
+fn an_interrupted_run_is_never_as_expected() {
+    let bench = bench();
+    bench.write(
+        "graders/plans/slow.wat",
+        include_str!("../fixtures/check/never-ends/loops.wat"),
+    );
+    bench.plan(
+        "slow",
+        "[[graders]]\nname = \"c\"\nkind = \"check\"\nscript = \"slow.wat\"\nfuel = 4_000_000_000\n",
+    );
+    bench.fixture(
+        "a",
+        "plan = \"slow\"\nexpect = \"error\"\n",
+        json!({"output_text": "x"}),
+    );
+    bench.fixture(
+        "b",
+        "plan = \"slow\"\nexpect = \"error\"\n",
+        json!({"output_text": "x"}),
+    );
+    let mut child = bench
+        .command(&[
+            "run",
+            "fixtures",
+            "-j",
+            "1",
+            "--report",
+            "json=report.json",
+            "--trace",
+            "assay=debug",
+        ])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The check is under way once its module is in the cache.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let compiled = || {
+        std::fs::read_dir(bench.path(".assay/cache")).is_ok_and(|mut files| {
+            files.any(|file| file.is_ok_and(|file| file.path().extension().is_some_and(|end| end == "json")))
+        })
+    };
+    while !compiled() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(3));
+    let report: Value = serde_json::from_slice(&std::fs::read(bench.path("report.json")).unwrap()).unwrap();
+    assert_eq!(report["summary"]["as_expected"], 0, "{report}");
+}
+
+#[test]
+fn a_reader_that_leaves_changes_neither_the_work_nor_the_exit_status() {
+    let bench = bench();
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "no"}),
+    );
+    let mut child = bench
+        .command(&["run", "fixtures", "--report", "json=report.json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(bench.path("report.json").metadata().unwrap().len() > 100);
+    let full = bench
+        .command(&["run", "fixtures", "--json"])
+        .stdout(std::fs::File::options().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(
+        full.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&full.stderr)
+    );
+    assert!(!String::from_utf8_lossy(&full.stderr).contains("panicked"));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_told_before_anything_runs() {
+    let bench = bench();
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "yes"}),
+    );
+    bench.write("file", "");
+    let ended = bench.assay(&["run", "fixtures", "--report", "json=file/report.json"]);
+    assert_eq!((ended.code, ended.out.as_str()), (2, ""), "{}", ended.err);
+    assert!(!bench.path(".assay/journal.sqlite").exists(), "nothing ran");
+}
+
+#[test]
+fn a_fixture_below_two_searched_folders_is_run_once() {
+    let bench = bench();
+    bench.fixture(
+        "group/a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "yes"}),
+    );
+    let ended = bench.assay(&["run", "fixtures", "fixtures/group", "./fixtures"]);
+    assert!(ended.out.contains("1 of 1 fixtures as expected"), "{}", ended.out);
+}
+
+#[test]
+fn a_journal_that_fails_is_that_fixtures_error_and_the_report_is_still_written() {
+    let bench = bench();
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"error\"\n",
+        json!({"output_text": "yes"}),
+    );
+    assert_eq!(bench.assay(&["run", "fixtures"]).code, 1);
+    // A journal that begins verifications and takes no entries.
+    let journal = std::process::Command::new("python3")
+        .arg("-c")
+        .arg("import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.execute(\"CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'the disk is full'); END\"); c.commit()")
+        .arg(bench.path(".assay/journal.sqlite"))
+        .status()
+        .unwrap();
+    assert!(journal.success());
+    let (report, ended) = bench.run(&[]);
+    assert_eq!(ended.code, 3, "{}", ended.err);
+    assert_eq!(report["fixtures"][0]["error"]["kind"], "journal");
+    assert!(
+        report["fixtures"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("the disk is full"),
+        "{report}"
+    );
+}
+
+#[test]
+fn what_was_judged_has_a_digest_that_follows_the_bytes() {
+    let bench = bench();
+    let digests = || {
+        let (report, ended) = bench.run(&[]);
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let log = report["fixtures"][0]["log"].as_array().unwrap().clone();
+        assert!(log.iter().any(|entry| {
+            entry["content"]
+                .as_str()
+                .unwrap()
+                .starts_with("file a.txt: 3 bytes, sha256 ")
+        }));
+        let decision: Value = serde_json::from_str(log.last().unwrap()["content"].as_str().unwrap()).unwrap();
+        (decision["submission"].clone(), decision["evidence"].clone())
+    };
+    bench.fixture(
+        "a",
+        "plan = \"same\"\nexpect = \"verified\"\n",
+        json!({"output_text": "yes", "output_attachments": ["a.txt"]}),
+    );
+    bench.write("fixtures/a/a.txt", "one");
+    let (submission, evidence) = digests();
+    bench.write("fixtures/a/a.txt", "two");
+    let (same, other) = digests();
+    assert_eq!(submission, same, "the hand-in names the same file");
+    assert_ne!(evidence, other, "its bytes are others");
+}
+
+/// Pedantry must not cost an attempt: each of these says the same as its plain form.
+#[test]
+fn the_spelling_of_an_attachment_is_not_held_against_the_submitter() {
+    let bench = Workbench::new();
+    bench.plan("file", "required_files = [\"r\u{e9}sum\u{e9}.txt\"]\n\n[[graders]]\nname = \"same\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"hi\" }\nactual = { attachment = \"r\u{e9}sum\u{e9}.txt\" }\n");
+    let digest = "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4";
+    let attachments = [
+        json!({"name": "re\u{301}sume\u{301}.txt", "data": "aGk="}),
+        json!({"name": "r\u{e9}sum\u{e9}.txt", "data": "aGk", "sha256": format!(" sha256:{digest}")}),
+        json!({"name": "r\u{e9}sum\u{e9}.txt", "data": "aGk=\n", "sha256": ""}),
+        json!({"name": "r\u{e9}sum\u{e9}.txt", "url": "DATA:text/plain;base64,aGk=", "sha256": digest.to_uppercase()}),
+    ];
+    for (index, attachment) in attachments.into_iter().enumerate() {
+        bench.fixture(
+            &format!("f{index}"),
+            "plan = \"file\"\nexpect = \"verified\"\n",
+            json!({"output_attachments": [attachment]}),
+        );
+    }
+    let ended = bench.assay(&["run", "fixtures"]);
+    assert_eq!(ended.code, 0, "{}", ended.out);
 }
 
 #[test]

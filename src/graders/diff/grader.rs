@@ -1,10 +1,11 @@
 //! The `diff` grader: settings from a plan, a comparison off the runtime's threads, a verdict.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
 
 use super::{Comparator, CompareError, CompareOptions, Comparison, compare};
 use crate::entry::Audience;
@@ -111,13 +112,13 @@ fn build(planned: &PlannedGrader, _tools: &Tools) -> Result<Arc<dyn Grader>, Gra
         }
     };
     let actual = operands.actual.map(|actual| actual.attachment);
-    Ok(Arc::new(Diff {
+    Ok(Arc::new(Diff(Arc::new(Settled {
         name: planned.name.clone(),
         comparator: operands.compare,
         options,
         expected,
         actual,
-    }))
+    }))))
 }
 
 enum Side {
@@ -125,7 +126,13 @@ enum Side {
     Attachment(String),
 }
 
-struct Diff {
+/// Comparisons at the same time, in the whole process: more than there are processors only cost memory.
+static COMPARING: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
+
+struct Diff(Arc<Settled>);
+
+struct Settled {
     name: String,
     comparator: Comparator,
     options: CompareOptions,
@@ -136,10 +143,25 @@ struct Diff {
 #[async_trait]
 impl Grader for Diff {
     fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     async fn grade(&self, submission: &Submission, _context: &Context) -> Result<Verdict, GradeError> {
+        let (diff, submission) = (Arc::clone(&self.0), submission.clone());
+        let _slot = COMPARING
+            .acquire()
+            .await
+            .map_err(|error| GradeError::new(ErrorKind::HostExhausted, error.to_string()))?;
+        // Reading and comparing is work for a processor and a disk: it must not hold up the heartbeats of the
+        // runtime's threads.
+        tokio::task::spawn_blocking(move || diff.grade(&submission))
+            .await
+            .map_err(|error| GradeError::new(ErrorKind::GraderPanicked, error.to_string()))?
+    }
+}
+
+impl Settled {
+    fn grade(&self, submission: &Submission) -> Result<Verdict, GradeError> {
         let expected = match &self.expected {
             Side::Text(bytes) => Arc::clone(bytes),
             Side::Attachment(name) => match read(submission, FileRole::Input, name)? {
@@ -157,17 +179,14 @@ impl Grader for Diff {
                 None => return Ok(Verdict::fail(format!("the file `{name}` was not handed in"))),
             },
         };
-        let (comparator, options) = (self.comparator, self.options.clone());
-        // Comparing is work for a processor: it must not hold up the heartbeats of the runtime's threads.
-        let compared = tokio::task::spawn_blocking(move || compare(&expected, &actual, comparator, &options))
-            .await
-            .map_err(|error| GradeError::new(ErrorKind::GraderPanicked, error.to_string()))?;
-        compared.map(verdict).map_err(|error| match error {
-            CompareError::Option(error) => GradeError::new(ErrorKind::PlanInvalid, error.to_string()),
-            CompareError::ExpectedUnusable { .. } => {
-                GradeError::new(ErrorKind::ExpectedUnusable, error.to_string())
-            }
-        })
+        compare(&expected, &actual, self.comparator, &self.options)
+            .map(verdict)
+            .map_err(|error| match error {
+                CompareError::Option(error) => GradeError::new(ErrorKind::PlanInvalid, error.to_string()),
+                CompareError::ExpectedUnusable { .. } => {
+                    GradeError::new(ErrorKind::ExpectedUnusable, error.to_string())
+                }
+            })
     }
 }
 
@@ -176,10 +195,8 @@ fn read(submission: &Submission, role: FileRole, name: &str) -> Result<Option<Ve
         return Ok(None);
     };
     std::fs::read(&file.path).map(Some).map_err(|error| {
-        GradeError::new(
-            ErrorKind::HostExhausted,
-            format!("the evidence `{name}` cannot be read: {error}"),
-        )
+        let message = format!("the evidence `{name}` cannot be read: {error}");
+        GradeError::new(ErrorKind::HostExhausted, message)
     })
 }
 

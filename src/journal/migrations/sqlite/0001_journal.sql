@@ -44,6 +44,11 @@ CREATE TRIGGER verification_no_delete BEFORE DELETE ON verification
 BEGIN
     SELECT RAISE(ABORT, 'verifications are kept');
 END;
+CREATE TRIGGER verification_is_what_it_began_as
+BEFORE UPDATE OF id, job_id, attempt, cause, plan_name, plan_digest, submission_digest, started_at ON verification
+BEGIN
+    SELECT RAISE(ABORT, 'what a verification is about never changes');
+END;
 CREATE TRIGGER verification_ends_once BEFORE UPDATE ON verification WHEN OLD.ended_at IS NOT NULL
 BEGIN
     SELECT RAISE(ABORT, 'the verification has ended');
