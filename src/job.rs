@@ -157,11 +157,12 @@ impl Attachment {
     /// An attachment of which only the URL is known.
     pub fn from_url(url: &str) -> Self {
         let path = url.split(['?', '#']).next().unwrap_or(url);
-        let after_scheme = path.split_once("://").map_or(path, |(_, rest)| rest);
-        let name = match after_scheme.rsplit_once('/') {
-            Some((_, last)) if !last.is_empty() => last,
-            _ => "attachment",
+        let last = match path.split_once("://") {
+            // A host alone is no name.
+            Some((_, rest)) => rest.split_once('/').and_then(|(_, path)| path.rsplit('/').next()),
+            None => path.rsplit('/').next(),
         };
+        let name = last.filter(|last| !last.is_empty()).unwrap_or("attachment");
         Self {
             name: if url.starts_with("data:") {
                 "attachment".to_owned()
@@ -334,6 +335,7 @@ mod tests {
         assert_eq!(name("https://h.example/x/report.pdf"), "report.pdf");
         assert_eq!(name("https://h.example/"), "attachment");
         assert_eq!(name("https://h.example"), "attachment");
+        assert_eq!(name("files/clean.csv"), "clean.csv");
         assert_eq!(name("data:text/plain;base64,aGk="), "attachment");
     }
 
