@@ -3,6 +3,7 @@
 mod check;
 mod diff;
 mod log;
+mod new;
 mod plan;
 mod rounds;
 mod run;
@@ -90,6 +91,7 @@ Examples:
   assay check graders/checks/csv-shape.wat tests/fixtures/csv/good/job.json
   assay diff --compare tokens expected.txt actual.txt
   assay plan check                         lint every plan
+  assay new check my-check                 a check, a plan and two fixtures to start from
   assay log job_csv_1                      what was said of a job
 
 Exit status: 0 good, 1 the answer is no, 2 wrong use or configuration, 3 our own trouble.";
@@ -104,6 +106,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Lint plans, or show one resolved
     Plan(plan::PlanArgs),
+    /// Write a working start: a check, a plan or a fixture
+    New(new::NewArgs),
     /// Print the verification log of a job
     Log(log::LogArgs),
 }
@@ -151,6 +155,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Run(args) => run::run(args, &common).await,
             Command::Check(args) => check::run(args, &common).await,
             Command::Plan(args) => plan::run(&args, &common),
+            Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,
             Command::Diff(_) => Ok(Exit::Good),
         }

@@ -116,7 +116,8 @@ mod tests {
     use super::*;
 
     async fn changed(watch: &mut Watch, folder: &Path) -> Vec<String> {
-        let wait = watch.changed(&CancellationToken::new());
+        let cancel = CancellationToken::new();
+        let wait = watch.changed(&cancel);
         let changed = tokio::time::timeout(Duration::from_secs(10), wait)
             .await
             .unwrap()

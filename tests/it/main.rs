@@ -3,6 +3,7 @@
 mod heart;
 mod journal_conformance;
 mod layers;
+mod new;
 mod openai_server;
 mod plans;
 mod reports;
