@@ -7,6 +7,7 @@ mod new;
 mod plan;
 mod rounds;
 mod run;
+mod schema;
 mod setup;
 
 use std::process::ExitCode;
@@ -108,6 +109,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Write a working start: a check, a plan or a fixture
     New(new::NewArgs),
+    /// Print the JSON Schema of a job, a message, a plan or a report
+    Schema(schema::SchemaArgs),
     /// Print the verification log of a job
     Log(log::LogArgs),
 }
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Run(args) => run::run(args, &common).await,
             Command::Check(args) => check::run(args, &common).await,
             Command::Plan(args) => plan::run(&args, &common),
+            Command::Schema(args) => schema::run(&args),
             Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,
             Command::Diff(_) => Ok(Exit::Good),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::JudgeChoice;
@@ -14,7 +15,7 @@ use crate::plan::{Plan, PlanError, PlanFolders, Stage};
 use crate::verdict::ErrorKind;
 
 /// What a fixture expects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expect {
     /// The submission is accepted.

@@ -7,17 +7,20 @@
 mod error;
 mod load;
 mod locate;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::{Digest, FieldHasher};
 pub use error::{Issue, PlanError};
 pub use load::PlanFolders;
+pub use schema::{merged, plan_schema};
 
 /// When a grader runs: the cheap and certain first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -37,6 +40,8 @@ pub struct KindRules {
     pub stage: Stage,
     /// Checks a grader's own settings and says which files it needs.
     pub check: fn(&Value) -> Result<Vec<FileNeed>, Issue>,
+    /// The JSON Schema of a grader's own settings: an object.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// A file that a grader's settings name.
@@ -115,7 +120,7 @@ pub struct Plan {
 }
 
 /// A plan's name and digest, as decisions carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanRef {
     /// The plan's name.
     pub name: String,

@@ -34,6 +34,7 @@ pub static KIND: Kind = Kind {
         name: "rubric",
         stage: Stage::Judge,
         check: settings::check,
+        schema: settings::schema,
     },
     build,
 };
