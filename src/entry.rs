@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, FieldHasher};
@@ -10,9 +11,9 @@ use crate::job::JobId;
 
 /// One run of a plan over one submission. Its id is also the fencing token: compared for equality, never for
 /// order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct VerificationId(uuid::Uuid);
+pub struct VerificationId(#[schemars(with = "String", extend("format" = "uuid"))] uuid::Uuid);
 
 impl VerificationId {
     /// A new id.
@@ -42,7 +43,7 @@ impl std::str::FromStr for VerificationId {
 }
 
 /// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryType {
     /// What happens.
@@ -65,7 +66,7 @@ impl EntryType {
 }
 
 /// Who may read an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Audience {
     /// Everybody with a right to see the job, the submitter too.

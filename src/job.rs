@@ -1,15 +1,17 @@
 //! The marketplace's job, field for field as its API sends it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The marketplace's id of a job: an opaque text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct JobId(String);
 
@@ -32,7 +34,7 @@ impl fmt::Display for JobId {
 }
 
 /// Where a job stands in the marketplace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// Posted, the sender's payment has not arrived.
@@ -54,7 +56,7 @@ pub enum JobStatus {
 }
 
 /// A job as the marketplace's API sends it. Unknown fields are accepted and ignored, `null` counts as absent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// The marketplace's id.
     pub id: JobId,
@@ -89,34 +91,44 @@ pub struct Job {
     pub time_limit_seconds: Option<u32>,
     /// When an agent took the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub accepted_at: Option<Timestamp>,
     /// When the work is due.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
     pub deadline_at: Option<Timestamp>,
     /// Attempts before this one; opaque to us, one value per hand-in.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<u32>")]
     pub attempt_count: u32,
     /// The sender would like to call the job off.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<bool>")]
     pub cancellation_requested: bool,
     /// The text that was handed in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_text: Option<String>,
     /// The files that were handed in.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<Vec<Attachment>>")]
     pub output_attachments: Vec<Attachment>,
     /// Settings of the job; may hold secrets.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "EnvVars")]
     pub env_vars: EnvVars,
     /// The files that the sender gave.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<Vec<Attachment>>")]
     pub attachments: Vec<Attachment>,
     /// Agents that the job was offered to.
     #[serde(default, deserialize_with = "null_as_default")]
+    #[schemars(with = "Option<Vec<String>>")]
     pub presented_to_agents: Vec<String>,
     /// When the job was posted.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
     /// When the job last changed.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub updated_at: Timestamp,
 }
 
@@ -190,13 +202,19 @@ impl fmt::Debug for Attachment {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct AttachmentFields {
+    /// File name; the last segment of the URL where it is left out.
     name: Option<String>,
+    /// Where the bytes can be fetched: `https:` or `data:`.
     url: Option<String>,
+    /// The bytes themselves in base64.
     data: Option<String>,
+    /// Media type as stated.
     content_type: Option<String>,
+    /// Size in bytes as stated.
     size: Option<u64>,
+    /// SHA-256 in hexadecimal digits as stated; other bytes are refused.
     sha256: Option<String>,
 }
 
@@ -234,6 +252,38 @@ impl<'de> Deserialize<'de> for Attachment {
         }
 
         deserializer.deserialize_any(UrlOrFields)
+    }
+}
+
+impl JsonSchema for Attachment {
+    fn schema_name() -> Cow<'static, str> {
+        "Attachment".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A file of a job, or a bare URL.",
+            "anyOf": [
+                { "type": "string", "format": "uri" },
+                {
+                    "allOf": [AttachmentFields::json_schema(generator)],
+                    "anyOf": [{ "required": ["name"] }, { "required": ["url"] }],
+                },
+            ],
+        })
+    }
+}
+
+impl JsonSchema for EnvVars {
+    fn schema_name() -> Cow<'static, str> {
+        "EnvVars".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Names and values. Values may be secrets: they reach no log, model, report or message.",
+            "type": ["object", "null"],
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -9,7 +10,7 @@ use crate::plan::PlanRef;
 use crate::verdict::{GradeError, Score};
 
 /// The answer that moves money or the attempt counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The agent's owner is paid.
@@ -35,7 +36,7 @@ impl fmt::Display for Outcome {
 }
 
 /// How a verification ends, as fixtures expect it and reports say it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expect {
     /// The submission is accepted.
@@ -66,7 +67,7 @@ impl From<Outcome> for Expect {
 }
 
 /// How a grader ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GraderEnd {
     /// It passed the submission.
@@ -92,7 +93,7 @@ impl GraderEnd {
 }
 
 /// What one grader said, in words that the submitter may read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GraderReport {
     /// Its name in the plan.
     pub name: String,

@@ -1,8 +1,10 @@
 //! What a grader says of a submission, and what it says when the trouble was ours: two words never mixed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::digest::Digest;
@@ -90,6 +92,21 @@ impl fmt::Display for Score {
 impl fmt::Debug for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.as_f64())
+    }
+}
+
+impl JsonSchema for Score {
+    fn schema_name() -> Cow<'static, str> {
+        "Score".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A score, in whole millionths.",
+            "type": "number",
+            "minimum": 0,
+            "maximum": 1,
+        })
     }
 }
 
@@ -319,6 +336,19 @@ impl FromStr for ErrorKind {
             .copied()
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| ParseErrorKindError(text.to_owned()))
+    }
+}
+
+impl JsonSchema for ErrorKind {
+    fn schema_name() -> Cow<'static, str> {
+        "ErrorKind".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What went wrong on our side or the sender's; never a verdict.",
+            "enum": Self::ALL,
+        })
     }
 }
 

@@ -13,9 +13,11 @@ macro_rules! say {
 mod check;
 mod diff;
 mod log;
+mod new;
 mod plan;
 mod rounds;
 mod run;
+mod schema;
 mod setup;
 
 use std::io::Write as _;
@@ -101,7 +103,8 @@ Examples:
   assay check graders/checks/csv-shape.wat tests/fixtures/csv/cleaned/job.json
   assay diff --compare tokens expected.txt actual.txt
   assay plan check                         lint every plan
-  assay log job_csv_cleaned                      what was said of a job
+  assay new check my-check                 a check, a plan and two fixtures to start from
+  assay log job_csv_cleaned                what was said of a job
 
 Exit status: 0 good, 1 the answer is no, 2 wrong use or configuration, 3 our own trouble.";
 
@@ -115,6 +118,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Lint plans, or show one resolved
     Plan(plan::PlanArgs),
+    /// Write a working start: a check, a plan or a fixture
+    New(new::NewArgs),
+    /// Print the JSON Schema of a job, a message, a plan or a report
+    Schema(schema::SchemaArgs),
     /// Print the verification log of a job
     Log(log::LogArgs),
 }
@@ -159,6 +166,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Run(args) => run::run(args, &common).await,
             Command::Check(args) => check::run(args, &common).await,
             Command::Plan(args) => plan::run(&args, &common),
+            Command::Schema(args) => schema::run(&args),
+            Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,
             Command::Diff(_) => Ok(Exit::Good),
         }

@@ -4,6 +4,7 @@ mod fixture;
 mod input;
 mod judge;
 mod run;
+mod scaffold;
 mod suite;
 mod watch;
 
@@ -11,5 +12,6 @@ pub use fixture::{Fixture, FixtureError, discover};
 pub use input::{InputError, read_job};
 pub use judge::JudgeChoice;
 pub use run::Desk;
+pub use scaffold::{Language, Places, Scaffold, ScaffoldError};
 pub use suite::{Found, Search, Suite, Touched};
 pub use watch::Watch;

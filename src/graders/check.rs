@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -23,6 +24,7 @@ pub(super) static KIND: Kind = Kind {
         stage: Stage::Deterministic,
         check: check_settings,
         check_files: |_| Ok(()),
+        schema: Settings::json_schema,
     },
     build,
 };
@@ -44,7 +46,7 @@ const MOST_MEMORY_MIB: u64 = 512;
 const SCRIPT_BYTES: usize = 1024 * 1024;
 
 /// What becomes of a submission on which the check used up its fuel or memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum OnExhausted {
     /// A person looks at it: the check may be at fault.
@@ -54,21 +56,30 @@ enum OnExhausted {
     Fail,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
+    /// The script, looked for beside the plan and in `graders/checks`: `.py`, `.js`, `.wat` or `.wasm`.
     script: String,
+    /// What the script is told by the plan.
     #[serde(default)]
     params: serde_json::Map<String, Value>,
     /// Names of attachments whose bytes the check is given; `*` stands for any text.
     #[serde(default)]
     attachments: Vec<String>,
+    /// Bytes of attachments that the script is given, at most; 8 MiB where it is left out.
     #[serde(default)]
+    #[schemars(range(min = 1, max = MOST_BYTES))]
     max_bytes: Option<u64>,
+    /// Work that the script may do, in units of fuel.
     #[serde(default)]
+    #[schemars(range(min = 1))]
     fuel: Option<u64>,
+    /// Memory that the script may have, in MiB.
     #[serde(default)]
+    #[schemars(range(min = 1, max = MOST_MEMORY_MIB))]
     memory_mib: Option<u64>,
+    /// What becomes of a submission on which fuel or memory is used up.
     #[serde(default)]
     on_exhausted: OnExhausted,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -36,30 +37,45 @@ pub struct PlanFolders {
     pub kinds: Vec<&'static KindRules>,
 }
 
-#[derive(Deserialize)]
+/// Which graders judge a job, with weights, gates and the threshold.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Plan")]
 #[serde(deny_unknown_fields)]
-struct PlanText {
+pub(super) struct PlanText {
+    /// Where an editor finds this schema; decides nothing.
     #[serde(rename = "$schema", default)]
     _schema: Option<String>,
+    /// What the plan is for.
     #[serde(default)]
     description: Option<String>,
+    /// The least score that is verified, above 0 and at most 1: the mean of the graders' scores by weight.
     #[serde(default = "one")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     threshold: f64,
+    /// Whether the submitter may read what would hand over the answer: expected text, hidden criteria.
     #[serde(default)]
     reveal: bool,
+    /// Names of files that must have been handed in.
     #[serde(default)]
     required_files: Vec<String>,
+    /// The graders. The deterministic ones run first; judges are asked when no gate has failed.
     #[serde(default)]
     graders: Vec<Map<String, Value>>,
 }
 
-#[derive(Deserialize)]
-struct GraderText {
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct GraderText {
+    /// Unique within the plan.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     name: String,
+    /// The kind of grader.
     kind: String,
+    /// Whether the whole plan fails when this grader fails.
     #[serde(default)]
     gate: bool,
+    /// Share of the score, above 0.
     #[serde(default = "one")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     weight: f64,
 }
 

@@ -7,17 +7,20 @@
 mod error;
 mod load;
 mod locate;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::{Digest, FieldHasher};
 pub use error::{Issue, PlanError};
 pub use load::PlanFolders;
+pub use schema::{merged, plan_schema};
 
 /// When a grader runs: the cheap and certain first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +42,8 @@ pub struct KindRules {
     pub check: fn(&Value) -> Result<Vec<FileNeed>, Issue>,
     /// Checks the files once they are read.
     pub check_files: fn(&PlanFiles) -> Result<(), Issue>,
+    /// The JSON Schema of a grader's own settings: an object.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
 }
 
 /// A file that a grader's settings name.
@@ -120,7 +125,7 @@ pub struct Plan {
 }
 
 /// A plan's name and digest, as decisions carry it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanRef {
     /// The plan's name.
     pub name: String,

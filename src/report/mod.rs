@@ -8,6 +8,7 @@ mod lines;
 mod progress;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::entry::{Audience, EntryType};
@@ -19,11 +20,12 @@ pub use lines::{Lines, print_log};
 pub use progress::Progress;
 
 /// The report of a run; `--report json=FILE`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct RunReport {
     /// Version of this form: 1.
     pub v: u32,
     /// When the run began.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub started_at: Timestamp,
     /// How long it took, in milliseconds.
     pub millis: u64,
@@ -34,7 +36,7 @@ pub struct RunReport {
 }
 
 /// How many fixtures came out how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Summary {
     /// Fixtures run.
     pub total: usize,
@@ -47,7 +49,7 @@ pub struct Summary {
 }
 
 /// What one fixture came to.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FixtureReport {
     /// Path below the folder that was searched.
     pub name: String,
@@ -91,7 +93,7 @@ pub struct FixtureReport {
 }
 
 /// A grade error.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ErrorReport {
     /// Its kind.
     pub kind: ErrorKind,
@@ -109,7 +111,7 @@ impl From<&GradeError> for ErrorReport {
 }
 
 /// An entry of the log.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LogLine {
     /// What it is.
     #[serde(rename = "type")]
@@ -119,6 +121,7 @@ pub struct LogLine {
     /// Who may read it.
     pub audience: Audience,
     /// When it happened.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub created_at: Timestamp,
 }
 

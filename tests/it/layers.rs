@@ -48,11 +48,13 @@ fn nothing_imports_what_lies_above_it() {
     let layers: &[&[&str]] = &[
         &["digest", "job"],
         &["secrets", "entry", "submission", "verdict", "clock"],
-        &["plan", "log", "sandbox", "evidence", "outcome"],
+        &[
+            "plan", "log", "sandbox", "evidence", "outcome", "receipt", "message",
+        ],
         &["graders", "journal"],
         &["verify"],
         &["report", "config", "shutdown", "telemetry"],
-        &["desk"],
+        &["desk", "schema"],
         &["cli"],
     ];
     let level = |module: &str| layers.iter().position(|layer| layer.contains(&module));

@@ -4,6 +4,7 @@ mod evidence;
 mod heart;
 mod journal_conformance;
 mod layers;
+mod new;
 mod openai_server;
 mod plans;
 mod reports;

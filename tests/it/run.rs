@@ -561,7 +561,7 @@ fn a_check_is_run_on_one_job() {
 #[test]
 fn every_command_has_help_with_an_example() {
     let bench = Workbench::new();
-    for command in ["run", "diff", "check", "plan", "log"] {
+    for command in ["run", "diff", "check", "plan", "new", "schema", "log"] {
         let ended = bench.assay(&[command, "--help"]);
         assert_eq!(ended.code, 0);
         assert!(

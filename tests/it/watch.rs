@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -76,18 +75,26 @@ impl Drop for Watching {
     }
 }
 
-fn module(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/it/modules")
-        .join(name);
-    std::fs::read_to_string(path).unwrap()
+/// A check that passes the word `yes`, or, with one filler more, does not.
+fn module(refuses_yes: bool) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/graders/checks/no-placeholder.wat");
+    let text = std::fs::read_to_string(path).unwrap();
+    let edited = text.replace("\\05todo:", "\\03yes\\05todo:");
+    assert_ne!(text, edited);
+    if refuses_yes { edited } else { text }
+}
+
+/// Saves as editors do: written beside it, then renamed, so that no half of it is ever seen.
+fn save(bench: &Workbench, relative: &str, text: &str) {
+    bench.write("fixtures/.saved", text);
+    std::fs::rename(bench.path("fixtures/.saved"), bench.path(relative)).unwrap();
 }
 
 /// Two fixtures, one with a check of its own.
 fn bench() -> Workbench {
     let bench = Workbench::new();
     bench.plan("checked", CHECK);
-    bench.write("graders/plans/mine.wat", &module("passes.wat"));
+    bench.write("graders/plans/mine.wat", &module(false));
     bench.plan("same", SAME);
     for (name, plan) in [("checked", "checked"), ("same", "same")] {
         let fixture = format!("plan = \"{plan}\"\nexpect = \"verified\"\n");
@@ -101,13 +108,7 @@ fn an_edited_script_is_run_again_and_its_new_verdict_is_shown_against_the_old() 
     let bench = bench();
     let (watching, first) = Watching::begin(&bench);
     assert!(first.contains("2 of 2 fixtures as expected"), "{first}");
-    // As editors save: written beside it, then renamed.
-    bench.write("graders/plans/.mine.wat.tmp", &module("mentions_done.wat"));
-    std::fs::rename(
-        bench.path("graders/plans/.mine.wat.tmp"),
-        bench.path("graders/plans/mine.wat"),
-    )
-    .unwrap();
+    save(&bench, "graders/plans/mine.wat", &module(true));
     let round = watching.round();
     assert!(round.contains("changed: graders/plans/mine.wat"), "{round}");
     assert!(round.contains("outcome: verified → retry"), "{round}");
@@ -124,13 +125,17 @@ fn only_the_fixture_whose_own_file_was_saved_is_run_again() {
     let bench = bench();
     let (watching, _) = Watching::begin(&bench);
     let job = std::fs::read_to_string(bench.path("fixtures/same/job.json")).unwrap();
-    bench.write("fixtures/same/job.json", &job.replace("\"yes\"", "\"no\""));
+    save(
+        &bench,
+        "fixtures/same/job.json",
+        &job.replace("\"yes\"", "\"no\""),
+    );
     let round = watching.round();
     assert!(round.contains("same: pass 1.000 → fail"), "{round}");
     assert!(!round.contains("checked"), "{round}");
-    bench.write("fixtures/same/job.json", &format!("{job}\n"));
+    save(&bench, "fixtures/same/job.json", &format!("{job}\n"));
     assert!(watching.round().contains("outcome: retry → verified"));
-    bench.write("fixtures/same/job.json", &job);
+    save(&bench, "fixtures/same/job.json", &job);
     assert!(watching.round().contains("as before"));
 }
 
@@ -138,14 +143,18 @@ fn only_the_fixture_whose_own_file_was_saved_is_run_again() {
 fn a_plan_that_is_broken_while_it_is_edited_is_named_and_comes_back() {
     let bench = bench();
     let (watching, _) = Watching::begin(&bench);
-    bench.plan("same", &SAME.replace("exact", "exactly"));
+    save(
+        &bench,
+        "graders/plans/same.toml",
+        &SAME.replace("exact", "exactly"),
+    );
     let round = watching.round();
     assert!(
         round.contains("graders/plans/same.toml:4: graders[0].compare"),
         "{round}"
     );
     assert!(round.contains("1 of 1 fixtures as expected"), "{round}");
-    bench.plan("same", SAME);
+    save(&bench, "graders/plans/same.toml", SAME);
     let round = watching.round();
     assert!(round.contains("as before") && round.contains("2 of 2"), "{round}");
 }
@@ -155,16 +164,17 @@ fn fixtures_come_and_go_while_it_watches() {
     let bench = bench();
     let (watching, _) = Watching::begin(&bench);
     bench.fixture(
-        "third",
+        "../third",
         "plan = \"same\"\nexpect = \"retry\"\n",
         json!({"output_text": "no"}),
     );
+    std::fs::rename(bench.path("third"), bench.path("fixtures/third")).unwrap();
     let round = watching.round();
     assert!(
         round.contains("ok   third") && round.contains("3 of 3"),
         "{round}"
     );
-    std::fs::remove_dir_all(bench.path("fixtures/third")).unwrap();
+    std::fs::rename(bench.path("fixtures/third"), bench.path("third")).unwrap();
     let round = watching.round();
     assert!(
         round.contains("gone: third") && round.contains("2 of 2"),
@@ -178,7 +188,7 @@ fn a_watch_begins_even_if_a_fixture_is_broken() {
     bench.plan("same", "threshold = 2\n");
     let (watching, first) = Watching::begin(&bench);
     assert!(first.contains("same.toml:1: threshold"), "{first}");
-    bench.plan("same", SAME);
+    save(&bench, "graders/plans/same.toml", SAME);
     assert!(watching.round().contains("2 of 2"));
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -10,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::{Comparator, CompareError, CompareOptions, Comparison, compare};
 use crate::entry::Audience;
 use crate::graders::{Context, Grader, Kind, Tools};
-use crate::plan::{FileHome, FileNeed, Issue, KindRules, PlannedGrader, Stage};
+use crate::plan::{FileHome, FileNeed, Issue, KindRules, PlannedGrader, Stage, merged};
 use crate::submission::{FileRole, Submission};
 use crate::verdict::{ErrorKind, Evidence, GradeError, Score, Verdict};
 
@@ -21,31 +22,40 @@ pub static KIND: Kind = Kind {
         stage: Stage::Deterministic,
         check: check_settings,
         check_files: |_| Ok(()),
+        schema,
     },
     build,
 };
 
 /// Where the expected text comes from: exactly one of the three.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
 #[serde(deny_unknown_fields)]
 struct Expected {
+    /// The text itself.
     text: Option<String>,
+    /// A file beside the plan.
     file: Option<String>,
+    /// One of the job's input attachments.
     attachment: Option<String>,
 }
 
 /// What is compared with it; the output text where nothing is named.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Actual {
+    /// The name of a file that must have been handed in.
     attachment: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Operands {
+    /// How the two are compared; each way has its own options.
     compare: Comparator,
+    /// What is expected: `text`, `file` or `attachment`.
     expected: Expected,
+    /// What is compared with it; the text that was handed in where it is left out.
     #[serde(default)]
     actual: Option<Actual>,
 }
@@ -80,6 +90,13 @@ fn settings(value: &Value) -> Result<Settings, Issue> {
         ));
     }
     Ok(Settings { operands, options })
+}
+
+fn schema(generator: &mut SchemaGenerator) -> Schema {
+    merged([
+        Operands::json_schema(generator),
+        CompareOptions::json_schema(generator),
+    ])
 }
 
 fn check_settings(value: &Value) -> Result<Vec<FileNeed>, Issue> {

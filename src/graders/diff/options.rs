@@ -1,5 +1,6 @@
 //! The options of the comparators, spelled the same in plans and on the command line.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -9,7 +10,7 @@ use super::pointer::Pattern;
 
 /// What a comparator is asked to overlook. A field that is not set takes its default; one that is set and that the
 /// comparator does not use is an error, so that nobody relies on an option that has no effect.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CompareOptions {
     /// Upper and lower case are the same. Default: true for `tokens`, false elsewhere.
@@ -28,10 +29,12 @@ pub struct CompareOptions {
     /// Absolute tolerance of numbers, finite and not negative: `|expected - actual| <= abs_tol`. A number passes if either
     /// tolerance holds. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
     pub abs_tol: Option<f64>,
     /// Tolerance of numbers relative to the expected one, finite and not negative:
     /// `|expected - actual| <= rel_tol * |expected|`. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
     pub rel_tol: Option<f64>,
     /// Places of a JSON document that are not compared, whether they exist or not: JSON Pointers (RFC 6901) in which a
     /// segment `*` stands for every key and every index, as `/items/*/created_at`. Default: none.
@@ -40,6 +43,7 @@ pub struct CompareOptions {
     /// The least share of characters in common that passes, above 0 and at most 1. Default: 0.9. Mind that two
     /// unrelated texts of one language have about half of their characters in common.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub min_ratio: Option<f64>,
 }
 

@@ -35,6 +35,7 @@ pub static KIND: Kind = Kind {
         stage: Stage::Judge,
         check: settings::check,
         check_files: grader::check_files,
+        schema: settings::schema,
     },
     build,
 };

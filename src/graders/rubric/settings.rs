@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -59,7 +60,7 @@ impl Criterion {
 }
 
 /// What a judge must show for saying that a criterion is met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum EvidenceWanted {
     /// Words of the submission, which are looked up there.
@@ -70,31 +71,50 @@ pub(super) enum EvidenceWanted {
     None,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SettingsText {
+    /// The prompt, a file of `prompts/` without its `.md`.
     #[serde(default = "default_prompt")]
     prompt: String,
+    /// The model to ask; the operator's default where it is left out.
     #[serde(default)]
     model: Option<String>,
+    /// What is judged. At least one weight is above zero.
+    #[schemars(length(min = 1, max = MAX_CRITERIA))]
     criteria: Vec<CriterionText>,
+    /// Score from which this grader passes, above 0 and at most 1.
     #[serde(default = "one")]
+    #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pass_score: f64,
+    /// Bytes of the hand-in that are shown to the model, at most.
     #[serde(default = "default_max_input_bytes")]
+    #[schemars(range(min = 1, max = MAX_INPUT_BYTES))]
     max_input_bytes: usize,
 }
 
-#[derive(Deserialize)]
+/// One thing that the judge is asked about.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Criterion")]
 #[serde(deny_unknown_fields)]
 struct CriterionText {
+    /// Unique within the grader.
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
     id: String,
+    /// What must be there or, with a negative weight, must not be there.
+    #[schemars(length(min = 1))]
     text: String,
+    /// Points when it is met; negative for what must not be there, never zero.
     #[serde(default = "one")]
+    #[schemars(range(min = -MAX_WEIGHT, max = MAX_WEIGHT), extend("not" = {"const": 0}))]
     weight: f64,
+    /// Whether the grader fails without it, whatever the score.
     #[serde(default)]
     required: bool,
+    /// What the judge must show for saying that it is met. Left out: `quote` for a positive weight, else `none`.
     #[serde(default)]
     evidence: Option<EvidenceWanted>,
+    /// Whether its id is kept from the submitter.
     #[serde(default)]
     hidden: bool,
 }
@@ -109,6 +129,11 @@ fn one() -> f64 {
 
 fn default_max_input_bytes() -> usize {
     64 * 1024
+}
+
+/// What a plan may write.
+pub(super) fn schema(generator: &mut SchemaGenerator) -> Schema {
+    SettingsText::json_schema(generator)
 }
 
 /// Checks a grader's settings and says that it needs its prompt.
