@@ -104,7 +104,7 @@ pub enum JournalError {
         source: sqlx::Error,
     },
     /// Its tables cannot be brought up to date.
-    #[error("the journal's tables cannot be brought up to date; was it written by a newer version?")]
+    #[error("the journal was written by another version of assay; move its file away to begin a new one")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A statement failed.
     #[error("the journal cannot be read or written")]

@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 
+mod checks;
 mod evidence;
 mod heart;
 mod journal_conformance;
