@@ -12,7 +12,7 @@ use reqwest::{Response, StatusCode, Url};
 use tokio::io::AsyncWriteExt as _;
 
 use super::disk;
-use super::source::Trouble;
+use super::trouble::Trouble;
 use crate::submission::Fault;
 use crate::verdict::{ErrorKind, GradeError};
 

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
-use super::source::Trouble;
+use super::trouble::Trouble;
 use crate::submission::Fault;
 use crate::verdict::{ErrorKind, GradeError};
 

@@ -7,6 +7,7 @@ mod fetch;
 mod local;
 mod name;
 mod source;
+mod trouble;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::job::Attachment;
 use crate::submission::{EvidenceFile, Fault, FileRole, Submission};
 use crate::verdict::{ErrorKind, GradeError};
 pub use fetch::Network;
-use source::Trouble;
+use trouble::Trouble;
 
 /// Most bytes of a stated digest that are repeated in a reason: it may be anything.
 const MAX_STATED_BYTES: usize = 80;

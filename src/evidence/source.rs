@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use super::trouble::Trouble;
 use super::{Sources, disk, fetch, local};
 use crate::job::Attachment;
 use crate::submission::Fault;
-use crate::verdict::GradeError;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -20,21 +20,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 fn has_scheme(url: &str, scheme: &str) -> bool {
     url.get(..scheme.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-}
-
-/// Why an attachment has no bytes: who is to blame.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// Whoever gave the attachment.
-    Theirs(Fault),
-    /// We, or a host on the way.
-    Ours(GradeError),
-}
-
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Self {
-        Self::Theirs(fault)
-    }
 }
 
 /// Writes the attachment's bytes into the file, and says the media type where the source states one.

@@ -1,7 +1,5 @@
 //! Every check in `graders/checks` has a fixture that it accepts and one that it rejects, and gives them the right verdict.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
