@@ -9,8 +9,8 @@ use wasmtime::{Engine, Store, Trap};
 
 use super::Call;
 use super::cache::{native_path, verify};
-use super::contract::{GradeParams, GradeResults, Problem, RunParams, RunResults, cut};
 use super::compile::{GRADE, RUN};
+use super::contract::{GradeParams, GradeResults, Problem, RunParams, RunResults, cut};
 use super::engine::{Ticker, ticks};
 use super::limits::Meter;
 use super::modules::ModuleDigest;
@@ -90,7 +90,8 @@ impl Guests {
         };
         match &request.entry {
             Entry::Grade => {
-                let grade = match instance.get_typed_func::<GradeParams<'_>, GradeResults>(&mut *store, GRADE) {
+                let grade = match instance.get_typed_func::<GradeParams<'_>, GradeResults>(&mut *store, GRADE)
+                {
                     Ok(grade) => grade,
                     Err(error) => return outcome(&error, store.data(), Outcome::Trapped),
                 };

@@ -15,7 +15,8 @@ use super::process::Process;
 use super::protocol::{Entry, FrameError, Outcome, REQUEST_BYTES, Request, Response, encode, response_bytes};
 use super::runtimes::{self, Runtimes};
 use super::{
-    Call, Inspection, Language, Limits, Module, ModuleDigest, ModuleSource, Ran, Refusal, SandboxError, Script,
+    Call, Inspection, Language, Limits, Module, ModuleDigest, ModuleSource, Ran, Refusal, SandboxError,
+    Script,
 };
 
 /// Modules whose state is kept in memory; the cache on disk keeps all.

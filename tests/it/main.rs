@@ -7,5 +7,6 @@ mod openai_server;
 mod plans;
 mod rubric;
 mod run;
+mod runtimes;
 mod sandbox;
 mod workbench;
