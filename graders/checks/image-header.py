@@ -1,91 +1,103 @@
-"""image-header: the handed-in image is of the right format and size, by its own header.
+"""A handed-in image is of a wanted format and size, by its header. The pixels are not looked at.
 
-params: file (its name; the only image-like file where it is not given), formats (list of "png", "jpeg", "gif",
-"webp"; any of them where it is not given), min_width, max_width, min_height, max_height (pixels).
-Reads the header only: that the rest can be decoded is not checked.
+params:
+  file        name; `*` stands for any text, and then the first such file counts (default "*"); name the same in
+              `attachments`
+  formats     some of "png", "jpeg", "gif", "webp" (default: all)
+  min_width, min_height, max_width, max_height   in pixels
 """
 
+import fnmatch
 import struct
 
-FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
-def png(data):
-    if data[:8] == b"\x89PNG\r\n\x1a\n" and data[12:16] == b"IHDR" and len(data) >= 33:
-        return struct.unpack(">II", data[16:24])
-
-
-def gif(data):
-    if data[:6] in (b"GIF87a", b"GIF89a") and len(data) >= 13:
-        return struct.unpack("<HH", data[6:10])
-
-
-def jpeg(data):
-    if data[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in FRAMES:
-            height, width = struct.unpack(">HH", data[at + 5 : at + 9])
-            return width, height
-        if marker == 0xFF:
-            at += 1
-            continue
-        at += 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]
-    return None
-
-
-def webp(data):
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
-        return None
-    kind = data[12:16]
-    if kind == b"VP8 " and data[23:26] == b"\x9d\x01\x2a":
-        width, height = struct.unpack("<HH", data[26:30])
-        return width & 0x3FFF, height & 0x3FFF
-    if kind == b"VP8L" and data[20] == 0x2F:
-        bits = int.from_bytes(data[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if kind == b"VP8X":
-        return int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1
-    return None
-
-
-READERS = {"png": png, "jpeg": jpeg, "gif": gif, "webp": webp}
-
-
-def the_file(submission):
-    name = submission.params.get("file")
-    if name:
-        return submission.file(name)
-    handed_in = [file for file in submission.files if file.role == "output"]
-    if len(handed_in) != 1:
-        raise Fail(f"{len(handed_in)} files were handed in, expected one image")  # noqa: F821
-    return handed_in[0]
+FORMATS = ("png", "jpeg", "gif", "webp")
+BOUNDS = ("min_width", "min_height", "max_width", "max_height")
 
 
 def check(submission):
-    file = the_file(submission)
-    formats = submission.params.get("formats", list(READERS))
-    for name in formats:
-        if name not in READERS:
-            raise ValueError(f"params.formats knows {', '.join(READERS)}, not {name!r}")
-    found = [(name, size) for name in READERS if (size := READERS[name](file.bytes))]
-    if not found:
-        return {"pass": False, "reason": f"`{file.name}` has the header of no image"}
-    name, (width, height) = found[0]
-    said = f"`{file.name}` is a {name} of {width} x {height} pixels"
-    if name not in formats:
-        return {"pass": False, "reason": f"{said}, asked for: {', '.join(formats)}"}
-    if width == 0 or height == 0:
-        return {"pass": False, "reason": f"{said}: an empty image"}
-    for bound, value, holds in (
-        ("min_width", width, lambda limit: width >= limit),
-        ("max_width", width, lambda limit: width <= limit),
-        ("min_height", height, lambda limit: height >= limit),
-        ("max_height", height, lambda limit: height <= limit),
+    params = submission.params
+    formats = params.get("formats", list(FORMATS))
+    pattern = params.get("file", "*")
+    bounds = {name: params[name] for name in BOUNDS if name in params}
+    if (
+        set(params) - {"file", "formats", *BOUNDS}
+        or not isinstance(pattern, str)
+        or not isinstance(formats, list)
+        or not formats
+        or not all(name in FORMATS for name in formats)
+        or not all(type(bound) is int and bound > 0 for bound in bounds.values())
     ):
-        limit = submission.params.get(bound)
-        if limit is not None and not holds(limit):
-            return {"pass": False, "score": 0.5, "reason": f"{said}, {bound} is {limit}"}
+        raise ValueError(f"params: expected `file`, `formats` of {', '.join(FORMATS)}, and pixels for {', '.join(BOUNDS)}")
+
+    for file in submission.files:
+        if file.role == "output" and fnmatch.fnmatchcase(file.name, pattern):
+            break
+    else:
+        raise Fail(f"no image called {pattern} was handed in")
+
+    header = header_of(file.bytes)
+    if header is None:
+        raise Fail(f"`{file.name}` is no image in {', '.join(FORMATS)} format, or its header is cut")
+    kind, width, height = header
+    said = f"`{file.name}` is a {kind} image of {width} x {height} pixels"
+    if kind not in formats:
+        raise Fail(f"{said}, asked for is {' or '.join(formats)}")
+    sides = {"width": width, "height": height}
+    for name, bound in bounds.items():
+        side = sides[name[4:]]
+        if (side < bound) if name.startswith("min") else (side > bound):
+            raise Fail(f"{said}, {name.replace('_', ' ')} is {bound}")
     return {"pass": True, "reason": said}
+
+
+def header_of(content):
+    """Format, width and height, or None."""
+    try:
+        if content.startswith(b"\x89PNG\r\n\x1a\n") and content[12:16] == b"IHDR":
+            found = ("png", *struct.unpack(">II", content[16:24]))
+        elif content[:6] in (b"GIF87a", b"GIF89a"):
+            found = ("gif", *struct.unpack("<HH", content[6:10]))
+        elif content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+            found = ("webp", *webp_size(content))
+        elif content.startswith(b"\xff\xd8\xff"):
+            found = ("jpeg", *jpeg_size(content))
+        else:
+            return None
+    except (struct.error, IndexError, ValueError):
+        return None
+    return found if found[1] > 0 and found[2] > 0 else None
+
+
+def webp_size(content):
+    """Of the three kinds of first chunk: lossy, lossless, extended."""
+    kind = content[12:16]
+    if kind == b"VP8 " and content[23:26] == b"\x9d\x01\x2a":
+        width, height = struct.unpack("<HH", content[26:30])
+        return width & 0x3FFF, height & 0x3FFF
+    if kind == b"VP8L" and content[20] == 0x2F:
+        (bits,) = struct.unpack("<I", content[21:25])
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8X":
+        low_width, high_width, low_height, high_height = struct.unpack("<HBHB", content[24:30])
+        return (low_width | high_width << 16) + 1, (low_height | high_height << 16) + 1
+    raise ValueError(kind)
+
+
+def jpeg_size(content):
+    """Of the first frame header."""
+    at = 2
+    while True:
+        if content[at] != 0xFF:
+            raise ValueError(at)
+        marker = content[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack(">HH", content[at + 5 : at + 9])
+            return width, height
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            at += 2
+        elif marker in (0xD8, 0xD9, 0xDA):
+            raise ValueError(marker)
+        else:
+            at += 2 + struct.unpack(">H", content[at + 2 : at + 4])[0]

@@ -1,41 +1,71 @@
-// link-list: every line of the output text that is not blank is a link, and none stands twice.
+// The text is a list of links: each line that is not empty is an http or https address, none of them twice.
 //
-// params: min, max (how many), https (true: https only; default false), hosts (list: a link's host must be one of
-// them or lie below one). Whether a link leads anywhere is not checked: a check reaches no network.
-// Score: the share of lines that are good.
+// Addresses count as the same when they differ in the case of scheme and host, in a `/` at the end, or in what follows a
+// `#`. Whether anything answers there is not looked at: a check has no network.
+//
+// params:
+//   min   fewest links (default 1)
+//   max   most links (default: no limit)
+//   file  the handed-in file to look at instead of the text (name it in `attachments`)
 
-const LINK = /^(https?):\/\/([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)(?::\d{1,5})?(?:[\/?#]\S*)?$/i;
-
-function trouble(line, seen, params) {
-  const parts = LINK.exec(line);
-  if (!parts) return "is no http(s) link";
-  if (params.https && parts[1].toLowerCase() !== "https") return "is not https";
-  const host = parts[2].toLowerCase();
-  if (params.hosts && !params.hosts.some((one) => host === one || host.endsWith(`.${one}`))) {
-    return `is on ${host}, which is not asked for`;
-  }
-  if (seen.has(line)) return "stands twice";
-  seen.add(line);
-  return null;
-}
+const ADDRESS = /^(https?):\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?([/?#]\S*)?$/i;
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i;
+const PROBLEMS = 20;
 
 function check(submission) {
-  const { params } = submission;
-  const lines = submission.text.split("\n").map((line) => line.trim());
-  const seen = new Set();
-  const found = [];
-  let count = 0;
-  lines.forEach((line, index) => {
-    if (line === "") return;
-    count += 1;
-    const what = trouble(line, seen, params);
-    if (what) found.push(`line ${index + 1} ${what}`);
-  });
-  if (found.length > 0) {
-    const score = (count - found.length) / count;
-    return { pass: false, score, reason: found.slice(0, 3).join("; "), notes: found.slice(0, 50) };
+  const { min = 1, max = Infinity, file, ...unknown } = submission.params;
+  const counts = [min, max].every((count) => count === Infinity || (Number.isInteger(count) && count >= 0));
+  if (Object.keys(unknown).length > 0 || !counts || min > max || (file !== undefined && typeof file !== "string")) {
+    throw new Error("params: expected whole numbers `min` and `max`, `min` not above `max`, and `file`");
   }
-  if (count < (params.min ?? 1)) return { pass: false, reason: `${count} links, at least ${params.min ?? 1} are asked for` };
-  if (count > (params.max ?? count)) return { pass: false, reason: `${count} links, at most ${params.max} are asked for` };
-  return { pass: true, reason: `${count} links` };
+
+  const text = file === undefined ? submission.text : submission.file(file).text();
+  const seen = new Map();
+  const problems = [];
+  let links = 0;
+  text.split("\n").forEach((raw, index) => {
+    const line = raw.trim();
+    if (line === "") {
+      return;
+    }
+    links += 1;
+    const address = normal(line);
+    if (address === undefined) {
+      problems.push(`line ${index + 1} is no http or https address`);
+    } else if (seen.has(address)) {
+      problems.push(`line ${index + 1} is the same as line ${seen.get(address)}`);
+    } else {
+      seen.set(address, index + 1);
+    }
+  });
+  if (links < min) {
+    problems.push(`${links} links, at least ${min} are asked for`);
+  }
+  if (links > max) {
+    problems.push(`${links} links, at most ${max} are asked for`);
+  }
+  if (problems.length === 0) {
+    return { pass: true, reason: `${links} links` };
+  }
+  const more = problems.length > PROBLEMS ? `; ${problems.length - PROBLEMS} more` : "";
+  return {
+    pass: false,
+    score: links === 0 ? 0 : Math.min(seen.size / Math.max(links, min), 1),
+    reason: problems.slice(0, PROBLEMS).join("; ") + more,
+  };
+}
+
+// The address in the form in which two are compared, or undefined where it is none.
+function normal(line) {
+  const parts = ADDRESS.exec(line);
+  if (parts === null) {
+    return undefined;
+  }
+  const [, scheme, host, port, rest = ""] = parts;
+  const named = host.startsWith("[") || (host.includes(".") && host.split(".").every((label) => LABEL.test(label)));
+  if (!named || (port !== undefined && (port === "0" || Number(port) > 65535))) {
+    return undefined;
+  }
+  const path = rest.replace(/#.*$/, "").replace(/\/$/, "");
+  return `${scheme}://${host}${port === undefined ? "" : `:${port}`}`.toLowerCase() + path;
 }

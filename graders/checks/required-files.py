@@ -1,33 +1,39 @@
-"""required-files: the files that the task asks for were handed in, and none is empty.
+"""The files that were asked for are handed in, and none of them is empty.
 
-params: files (list of names; `*` stands for any text), min_bytes (smallest size of each, default 1),
-only (true: nothing else may be handed in; default false). Reads names and sizes, no contents.
-Score: the share of the asked-for files that are there.
+The score is the share of the wanted files that are there; one too many counts like one too few.
+
+params:
+  files  names; `*` stands for any text, and then one file of such a name is enough
+  only   true: nothing else may be handed in (default false)
 """
 
-from fnmatch import fnmatchcase
+import fnmatch
 
 
 def check(submission):
-    wanted = submission.params.get("files")
-    if not isinstance(wanted, list) or not wanted:
-        raise ValueError("params.files must be a list of names")
-    least = submission.params.get("min_bytes", 1)
+    params = submission.params
+    wanted, only = params.get("files"), params.get("only", False)
+    named = isinstance(wanted, list) and wanted and all(isinstance(name, str) for name in wanted)
+    if set(params) - {"files", "only"} or not named or type(only) is not bool:
+        raise ValueError("params: expected `files`, a list of names, and `only`, true or false")
+
     handed_in = [file for file in submission.files if file.role == "output"]
-    missing, small = [], []
+    problems, found = [], 0
     for pattern in wanted:
-        found = [file for file in handed_in if fnmatchcase(file.name, pattern)]
-        if not found:
-            missing.append(pattern)
-        elif all(file.size < least for file in found):
-            small.append(pattern)
-    extra = []
-    if submission.params.get("only", False):
-        extra = [file.name for file in handed_in if not any(fnmatchcase(file.name, one) for one in wanted)]
-    troubles = [f"missing: {', '.join(missing)}"] if missing else []
-    troubles += [f"smaller than {least} bytes: {', '.join(small)}"] if small else []
-    troubles += [f"not asked for: {', '.join(extra)}"] if extra else []
-    if troubles:
-        score = (len(wanted) - len(missing) - len(small)) / len(wanted)
-        return {"pass": False, "score": min(score, 0.99), "reason": "; ".join(troubles)}
-    return {"pass": True, "reason": f"all {len(wanted)} files are there"}
+        matching = [file for file in handed_in if fnmatch.fnmatchcase(file.name, pattern)]
+        if not matching:
+            problems.append(f"`{pattern}` is missing")
+        elif all(file.size == 0 for file in matching):
+            problems.append(f"`{pattern}` is empty")
+        else:
+            found += 1
+    if only:
+        for file in handed_in:
+            if not any(fnmatch.fnmatchcase(file.name, pattern) for pattern in wanted):
+                problems.append(f"`{file.name}` was not asked for")
+    return {
+        "pass": not problems,
+        # A file that nobody asked for counts like one that is missing.
+        "score": found / (len(wanted) + len(problems) - (len(wanted) - found)),
+        "reason": "; ".join(problems) or f"{len(wanted)} of {len(wanted)} files are there",
+    }

@@ -1,34 +1,50 @@
-"""utf8-text: the handed-in text files are UTF-8 without control characters.
+"""The handed-in text files are clean: valid UTF-8, no byte order mark, no control characters.
 
-params: files (list of names; every handed-in file whose bytes the plan shows, where it is not given),
-bom (true: a byte order mark is allowed; default false), min_bytes (default 1).
+Tab, line feed and carriage return are fine. Without `files` all handed-in files are looked at, of which there must
+be one.
+
+params:
+  files  names; `*` stands for any text (default ["*"]); name the same in `attachments`
 """
 
-
-def trouble(file, bom_allowed, least):
-    if file.size < least:
-        return f"`{file.name}` has {file.size} bytes, at least {least} are asked for"
-    text = file.text()
-    if text.startswith("\ufeff") and not bom_allowed:
-        return f"`{file.name}` begins with a byte order mark"
-    for number, line in enumerate(text.split("\n"), 1):
-        for char in line.rstrip("\r"):
-            if (char < " " and char != "\t") or "\x7f" <= char <= "\x9f":
-                return f"`{file.name}` holds the control character U+{ord(char):04X} in line {number}"
-    return None
+import fnmatch
 
 
 def check(submission):
-    names = submission.params.get("files")
-    if names is None:
-        files = [file for file in submission.files if file.role == "output" and file.has_bytes]
-        if not files:
-            return {"pass": False, "reason": "no text file was handed in"}
-    else:
-        files = [submission.file(name) for name in names]
-    bom, least = submission.params.get("bom", False), submission.params.get("min_bytes", 1)
-    found = [text for file in files if (text := trouble(file, bom, least))]
-    if found:
-        score = (len(files) - len(found)) / len(files)
-        return {"pass": False, "score": score, "reason": "; ".join(found[:3])}
-    return {"pass": True, "reason": f"{len(files)} text files in UTF-8"}
+    patterns = submission.params.get("files", ["*"])
+    if set(submission.params) - {"files"} or not isinstance(patterns, list) or not all(
+        isinstance(pattern, str) for pattern in patterns
+    ):
+        raise ValueError("params: expected `files`, a list of names")
+
+    files = [
+        file
+        for file in submission.files
+        if file.role == "output" and any(fnmatch.fnmatchcase(file.name, pattern) for pattern in patterns)
+    ]
+    if not files:
+        raise Fail(f"no file called {' or '.join(patterns)} was handed in")
+    problems = [problem for file in files if (problem := problem_of(file))]
+    return {
+        "pass": not problems,
+        "score": 1 - len(problems) / len(files),
+        "reason": "; ".join(problems) or f"{len(files)} clean text files",
+    }
+
+
+def problem_of(file):
+    """What is wrong with a file, if anything."""
+    content = file.bytes
+    if content.startswith(b"\xef\xbb\xbf"):
+        return f"`{file.name}` begins with a byte order mark"
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return f"`{file.name}`:{line}: byte {error.start} is not UTF-8"
+    for at, character in enumerate(text):
+        code = ord(character)
+        if (code < 32 and character not in "\t\n\r") or 127 <= code < 160:
+            line = text.count("\n", 0, at) + 1
+            return f"`{file.name}`:{line}: control character U+{code:04X}"
+    return None

@@ -1,24 +1,25 @@
-"""word-count: the output text has as many words as the task asks for.
+"""The text has as many words as was asked for.
 
-params: min, max (whole numbers, at least one of them); unit ("words", or "characters" without white space at
-either end; default "words"). The score falls with the distance from the nearer bound.
+What is between white space is a word.
+
+params:
+  min   fewest words (default 0)
+  max   most words (default: no limit)
+  file  count the words of this handed-in file instead of the text (name it in `attachments`)
 """
 
 
 def check(submission):
-    least, most = submission.params.get("min", 0), submission.params.get("max")
-    unit = submission.params.get("unit", "words")
-    if unit not in ("words", "characters"):
-        raise ValueError(f'params.unit must be "words" or "characters", not {unit!r}')
-    if "min" not in submission.params and most is None:
-        raise ValueError("params need min, max or both")
-    text = submission.text.strip()
-    count = len(text.split()) if unit == "words" else len(text)
-    said = f"{count} {unit}"
-    if count < least:
-        return {"pass": False, "score": count / least, "reason": f"{said}, at least {least} are asked for"}
-    if most is not None and count > most:
-        # Ten times too long is no better than nothing.
-        score = max(0.0, 0.99 - (count - most) / (9 * max(most, 1)))
-        return {"pass": False, "score": score, "reason": f"{said}, at most {most} are asked for"}
-    return {"pass": True, "reason": said}
+    params = submission.params
+    unknown = set(params) - {"min", "max", "file"}
+    least, most = params.get("min", 0), params.get("max")
+    if unknown or type(least) is not int or (most is not None and (type(most) is not int or most < least)):
+        raise ValueError("params: expected whole numbers `min` and `max`, `min` not above `max`, and `file`")
+
+    text = submission.file(params["file"]).text() if "file" in params else submission.text
+    words = len(text.split())
+    if words < least:
+        return {"pass": False, "score": words / least, "reason": f"{words} words, at least {least} are asked for"}
+    if most is not None and words > most:
+        return {"pass": False, "score": most / words, "reason": f"{words} words, at most {most} are asked for"}
+    return {"pass": True, "reason": f"{words} words"}

@@ -39,6 +39,9 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// busy machine would see errors where an idle one sees verdicts.
 const MOST_FUEL: u64 = 4_000_000_000;
 
+/// The same of scripts: interpreters burn more fuel in the same time.
+const MOST_SCRIPT_FUEL: u64 = 10_000_000_000;
+
 /// Most memory that a plan may ask for, in MiB.
 const MOST_MEMORY_MIB: u64 = 512;
 
@@ -94,9 +97,10 @@ fn settings(value: &Value) -> Result<Settings, Issue> {
             format!("`{}` is no .py, .js, .wat or .wasm file", settings.script),
         ));
     }
+    let most_fuel = if component { MOST_FUEL } else { MOST_SCRIPT_FUEL };
     let bounded = [
         ("max_bytes", settings.max_bytes, MOST_BYTES),
-        ("fuel", settings.fuel, MOST_FUEL),
+        ("fuel", settings.fuel, most_fuel),
         ("memory_mib", settings.memory_mib, MOST_MEMORY_MIB),
     ];
     for (key, asked, most) in bounded {
@@ -274,7 +278,14 @@ impl Check {
                 ErrorKind::HostExhausted
             }
         };
-        let message = format!("{}: {}", self.settings.script, cut(&error.to_string(), 4096));
+        let mut message = format!("{}: {}", self.settings.script, cut(&error.to_string(), 4096));
+        if let (Program::Script(..), SandboxError::Trap(text)) = (&self.program, error)
+            && text.contains("unreachable")
+        {
+            message.push_str(
+                "; a script ends so that reaches for the clock or the system behind its language's back",
+            );
+        }
         Err(GradeError::new(kind, message))
     }
 }

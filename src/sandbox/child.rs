@@ -51,7 +51,7 @@ fn serve(directory: &Path) -> io::Result<()> {
     // The main thread's stack is as the parent's shell wishes, this one is as guests need it.
     let guests = thread::Builder::new()
         .name("guests".into())
-        .stack_size(8 * GUEST_STACK)
+        .stack_size(2 * GUEST_STACK)
         .spawn(move || answer(directory, confinement))?;
     guests
         .join()

@@ -16,8 +16,8 @@ pub const ENGINE_VERSION: &str = "wasmtime 48.0.8";
 /// Time between two ticks of the epoch.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Stack of a guest, in bytes. The thread that runs guests has eight times as much.
-pub(super) const GUEST_STACK: usize = 512 << 10;
+/// Stack of a guest, in bytes. The thread that runs guests has twice as much.
+pub(super) const GUEST_STACK: usize = 2 << 20;
 
 /// The engine of compiling and running alike. Every setting is written down, also those that are
 /// wasmtime's default today: they are part of what makes a verdict come out the same tomorrow.

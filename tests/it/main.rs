@@ -11,6 +11,7 @@ mod plans;
 mod reports;
 mod rubric;
 mod run;
+mod runtimes;
 mod sandbox;
 mod watch;
 mod workbench;

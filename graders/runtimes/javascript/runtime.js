@@ -16,7 +16,7 @@
 //
 // There is no clock (`Date.now` throws), no network, no timer; `Math.random` gives the same numbers each time.
 
-import { describe, shown } from "./shown.js";
+import { describe } from "./shown.js";
 import { Fail, submissionOf } from "./submission.js";
 import { Malformed, verdictOf } from "./answer.js";
 import { console, printedNotes } from "./printed.js";

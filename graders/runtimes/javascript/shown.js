@@ -28,11 +28,12 @@ export function describe(error, name, before) {
   }
 }
 
-// The line within the text that `new Function` was given: the first frame of it, or where it cannot be read.
+// The line within the text that `new Function` was given: the first frame of it. Where it cannot be read there is no
+// such frame, and the error's own line is the one.
 function lineOf(error) {
   const frame = /> Function:(\d+)/.exec(error.stack ?? "");
   if (frame !== null) {
     return Number(frame[1]);
   }
-  return error instanceof SyntaxError && /> Function$/.test(error.fileName) ? error.lineNumber : undefined;
+  return error instanceof SyntaxError ? error.lineNumber : undefined;
 }

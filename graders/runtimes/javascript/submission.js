@@ -26,7 +26,9 @@ class File {
     this.sha256 = file.sha256;
     // "output" where the agent handed it in, "input" where the sender gave it.
     this.role = file.role;
-    this.#content = file.content;
+    // The array that comes in belongs to the bindings' own realm, where `instanceof Uint8Array` does not hold.
+    const { buffer, byteOffset, length } = file.content ?? {};
+    this.#content = buffer && new Uint8Array(buffer, byteOffset, length);
   }
 
   // Whether the check was given the content.

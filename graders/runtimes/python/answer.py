@@ -1,7 +1,5 @@
 """What a check may answer, and what it printed on the way."""
 
-import math
-
 ANSWER_BYTES = 768 * 1024
 """Longest answer, reason and notes together. The sandbox takes 1 MiB, what was printed included."""
 
@@ -33,7 +31,8 @@ def verdict_of(answer, name):
     if type(passed) is not bool:
         raise Malformed(f"`pass` must be True or False, `check` answered {shown(passed)}")
     score = answer.get("score", 1.0 if passed else 0.0)
-    if type(score) not in (int, float) or not (math.isfinite(score) and 0 <= score <= 1):
+    # Not a number is not between any two.
+    if type(score) not in (int, float) or not 0 <= score <= 1:
         raise Malformed(f"`score` must be a number from 0 to 1, `check` answered {shown(score)}")
     reason = answer.get("reason", f"{name} says {'yes' if passed else 'no'}")
     if not isinstance(reason, str):
