@@ -50,7 +50,7 @@ function check(submission) {
   const more = problems.length > PROBLEMS ? `; ${problems.length - PROBLEMS} more` : "";
   return {
     pass: false,
-    score: links === 0 ? 0 : Math.min(seen.size / Math.max(links, min), 1),
+    score: links === 0 ? 0 : Math.min(seen.size, max) / Math.max(links, min),
     reason: problems.slice(0, PROBLEMS).join("; ") + more,
   };
 }

@@ -34,6 +34,6 @@ def check(submission):
     return {
         "pass": not problems,
         # A file that nobody asked for counts like one that is missing.
-        "score": found / (len(wanted) + len(problems) - (len(wanted) - found)),
+        "score": found / (found + len(problems)),
         "reason": "; ".join(problems) or f"{len(wanted)} of {len(wanted)} files are there",
     }
