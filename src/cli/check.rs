@@ -63,6 +63,7 @@ const LONGEST: Duration = Duration::from_secs(180);
 pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, CliError> {
     let config = setup::config(common)?;
     let sandbox = setup::sandbox(&config)?;
+    setup::tell_confinement(&sandbox).await?;
     if args.inspect {
         return inspect(&args, &sandbox).await;
     }

@@ -113,6 +113,7 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
         reports: args.report,
         side_by_side: args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1),
     };
+    setup::tell_confinement(&desk.sandbox).await?;
     let (cancel, all) = (desk.cancel.clone(), suite.found().len());
     let mut rounds = Rounds::new(desk, suite, output);
     let report = rounds.first().await?;

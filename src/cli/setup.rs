@@ -10,6 +10,9 @@ use crate::journal::SqliteJournal;
 use crate::plan::PlanFolders;
 use crate::sandbox::{Sandbox, SandboxConfig};
 
+/// What a sandbox says of itself where Landlock and seccomp both hold.
+const FULL_CONFINEMENT: &str = "landlock on, seccomp on";
+
 pub(super) fn config(common: &CommonArgs) -> Result<Config, CliError> {
     Config::load(common).map_err(CliError::usage)
 }
@@ -30,6 +33,18 @@ pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
         ..SandboxConfig::new(config.cache.clone())
     };
     Sandbox::new(settings).map_err(CliError::trouble)
+}
+
+/// Says so where the kernel does not give a check's process its second wall.
+pub(super) async fn tell_confinement(sandbox: &Sandbox) -> Result<(), CliError> {
+    let confinement = sandbox.confinement().await.map_err(CliError::trouble)?;
+    if confinement != FULL_CONFINEMENT {
+        tracing::warn!(
+            confinement,
+            "checks run without all walls: this kernel or container lacks some"
+        );
+    }
+    Ok(())
 }
 
 pub(super) async fn journal(config: &Config) -> Result<SqliteJournal, CliError> {

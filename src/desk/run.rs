@@ -231,7 +231,7 @@ fn unexpected(
 ) -> Option<String> {
     if outcome != fixture.expect {
         let because = match error {
-            Some(error) => error.to_string(),
+            Some(error) => error.to_string().replace('\n', " "),
             None => because(graders),
         };
         return Some(format!(

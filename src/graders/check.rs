@@ -15,7 +15,7 @@ use crate::entry::{Audience, cut};
 use crate::plan::{FileHome, FileNeed, Issue, KindRules, PlannedGrader, Stage};
 use crate::sandbox::{self, Language, Limits, ModuleSource, Ran, Sandbox, SandboxError, Script};
 use crate::submission::{FileRole, Submission};
-use crate::verdict::{ErrorKind, Evidence, GradeError, Provenance, Score, Verdict};
+use crate::verdict::{ErrorKind, Evidence, GradeError, Provenance, Recourse, Score, Verdict};
 
 /// The kind `check`.
 pub(super) static KIND: Kind = Kind {
@@ -278,6 +278,11 @@ impl Check {
                 ErrorKind::HostExhausted
             }
         };
+        debug_assert_eq!(
+            kind.recourse() == Recourse::Transient,
+            error.kind() == sandbox::ErrorKind::Transient,
+            "the sandbox and the blame table agree on what passes"
+        );
         let mut message = format!("{}: {}", self.settings.script, cut(&error.to_string(), 4096));
         if let (Program::Script(..), SandboxError::Trap(text)) = (&self.program, error)
             && text.contains("unreachable")

@@ -32,12 +32,18 @@ pub(super) const SUBCOMMAND: &str = "sandbox-compile";
 
 /// Private writable memory of the compiler in bytes. An interpreter of 20 MB needs well below half.
 const MEMORY: u64 = 2 << 30;
-/// Processor time of the compiler. An interpreter of 12 MB needs 10 s, and 25 s on a busy machine.
-const CPU: Duration = Duration::from_secs(120);
+/// Processor time for a module that holds an interpreter: one of 12 MB needs 10 s, and 25 s on a busy machine.
+const CPU_OF_LARGE: Duration = Duration::from_secs(120);
+/// Processor time for any other module.
+const CPU: Duration = Duration::from_secs(30);
+/// From this size on a module counts as one that holds an interpreter.
+const LARGE_BYTES: usize = 4 << 20;
 /// Wall clock guard of the compiler, far above its processor time.
 const WALL: Duration = Duration::from_secs(300);
 /// Most native code that is accepted, in bytes.
 const NATIVE_BYTES: usize = 256 << 20;
+/// Bytes of the length that comes before the module.
+const LENGTH: usize = size_of::<u64>();
 /// Stack of the compiler: it recurses over what a stranger has nested.
 const STACK: usize = 32 << 20;
 
@@ -64,17 +70,27 @@ pub(super) fn main() -> ExitCode {
     }
 }
 
+/// Processor time for a module of that size.
+fn cpu(bytes: usize) -> Duration {
+    if bytes < LARGE_BYTES { CPU } else { CPU_OF_LARGE }
+}
+
 fn serve() -> io::Result<()> {
+    let mut length = [0; LENGTH];
+    io::stdin().lock().read_exact(&mut length)?;
+    let length = u64::from_be_bytes(length).min(MODULE_BYTES as u64);
     confine(Allowance {
         memory: MEMORY,
-        cpu: Some(CPU),
+        cpu: Some(cpu(usize::try_from(length).unwrap_or(usize::MAX))),
         read: None,
     })?;
     let mut source = Vec::new();
-    io::stdin()
-        .lock()
-        .take(MODULE_BYTES as u64 + 1)
-        .read_to_end(&mut source)?;
+    io::stdin().lock().take(length).read_to_end(&mut source)?;
+    // The parent keeps the pipe open while it waits. Its end is the parent's: nobody wants the answer any more.
+    std::thread::Builder::new().spawn(|| {
+        let _ = io::stdin().lock().read(&mut [0]);
+        std::process::exit(1);
+    })?;
     let compilation = std::thread::Builder::new()
         .stack_size(STACK)
         .spawn(move || compile_here(&source))?
@@ -182,14 +198,18 @@ pub(super) async fn compile(program: &Path, source: &ModuleSource) -> Result<Com
     };
     let exchange = async {
         // A compiler that dies early closes the pipe; how it died says more than the failed write.
-        let _ = stdin.write_all(source.bytes()).await;
-        drop(stdin);
+        let length = (source.bytes().len() as u64).to_be_bytes();
+        if stdin.write_all(&length).await.is_ok() {
+            let _ = stdin.write_all(source.bytes()).await;
+        }
         let mut frame = Vec::new();
         stdout
             .take((HEADER + NATIVE_BYTES) as u64)
             .read_to_end(&mut frame)
             .await?;
-        Ok::<_, io::Error>((frame, child.wait().await?))
+        let status = child.wait().await?;
+        drop(stdin);
+        Ok::<_, io::Error>((frame, status))
     };
     let (frame, status) = tokio::time::timeout(WALL, exchange)
         .await
@@ -199,7 +219,10 @@ pub(super) async fn compile(program: &Path, source: &ModuleSource) -> Result<Com
         return read(&frame);
     }
     match status.signal() {
-        Some(libc::SIGXCPU) => Ok(too_costly(format!("over {CPU:?} of processor time"))),
+        Some(libc::SIGXCPU) => Ok(too_costly(format!(
+            "over {:?} of processor time",
+            cpu(source.bytes().len())
+        ))),
         Some(signal @ (libc::SIGABRT | libc::SIGSEGV)) => Ok(too_costly(format!(
             "the compiler ended with signal {signal}, out of its {} MiB of memory or its stack",
             MEMORY >> 20

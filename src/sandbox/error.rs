@@ -156,11 +156,13 @@ impl SandboxError {
             | Self::Refused(_)
             | Self::Runtime(_)
             | Self::Limits(_)
-            | Self::CallTooLarge { .. }
-            | Self::UnsafeCache { .. } => ErrorKind::Permanent,
-            Self::WallGuard { .. } | Self::ChildLost(_) | Self::Cache(_) | Self::Host(_) | Self::Spawn(_) => {
-                ErrorKind::Transient
-            }
+            | Self::CallTooLarge { .. } => ErrorKind::Permanent,
+            Self::UnsafeCache { .. }
+            | Self::WallGuard { .. }
+            | Self::ChildLost(_)
+            | Self::Cache(_)
+            | Self::Host(_)
+            | Self::Spawn(_) => ErrorKind::Transient,
         }
     }
 }
