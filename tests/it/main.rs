@@ -10,5 +10,6 @@ mod reports;
 mod rubric;
 mod run;
 mod sandbox;
+mod schema;
 mod watch;
 mod workbench;
