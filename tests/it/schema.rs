@@ -267,6 +267,8 @@ fn every_schema_is_printed_as_json_of_the_2020_draft() {
 }
 
 mod messages {
+    use proptest::prelude::*;
+
     use assay::message::{MessageError, OutcomeMessage, PlanChoice, SubmittedJob, Work};
 
     use super::*;
@@ -334,6 +336,16 @@ mod messages {
             error.starts_with("job.env_vars: ") && !error.contains("canary"),
             "{error}"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_whatever_makes_the_reader_panic(bytes in any::<Vec<u8>>(), at in 0_usize..200, byte in any::<u8>()) {
+            drop(SubmittedJob::parse(&bytes));
+            let mut message = json!({"v": 1, "job": job(), "plan": {"graders": []}}).to_string().into_bytes();
+            message[at] = byte;
+            drop(SubmittedJob::parse(&message));
+        }
     }
 
     #[test]
