@@ -13,5 +13,6 @@ mod rubric;
 mod run;
 mod runtimes;
 mod sandbox;
+mod schema;
 mod watch;
 mod workbench;

@@ -1,13 +1,13 @@
 //! `assay new`: what it writes passes as it is, and nothing is overwritten.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use crate::workbench::Workbench;
 
 /// A bench whose checks may be written.
 fn bench() -> Workbench {
     let bench = Workbench::new();
-    std::fs::remove_file(bench.path("graders/checks")).expect("the link can be removed");
+    std::fs::remove_file(bench.path("graders/checks")).unwrap();
     bench
 }
 
@@ -15,8 +15,8 @@ fn bench() -> Workbench {
 fn type_next(bench: &Workbench, args: &[&str]) -> (String, String) {
     let ended = bench.assay(args);
     assert_eq!(ended.code, 0, "{}", ended.err);
-    let next = ended.out.lines().last().expect("a last line");
-    let next = next.strip_prefix("next: assay ").expect("the next command");
+    let next = ended.out.lines().last().unwrap();
+    let next = next.strip_prefix("next: assay ").unwrap();
     let next: Vec<_> = next.split(' ').filter(|word| *word != "--watch").collect();
     let run = bench.assay(&next);
     assert_eq!(run.code, 0, "{}{}", run.out, run.err);
@@ -77,7 +77,7 @@ fn nothing_is_overwritten_and_nothing_is_half_written() {
         ended.err
     );
     let kept = std::fs::read_to_string(bench.path("tests/fixtures/mine/rejected/job.json"));
-    assert_eq!(kept.expect("the file is there"), "precious");
+    assert_eq!(kept.unwrap(), "precious");
     assert!(!bench.path("graders/plans/mine.toml").exists());
 }
 
