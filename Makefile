@@ -9,22 +9,22 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Verify the fixture jobs on SQLite, without model or broker
-	@$(ASSAY) run --report json=.assay/report.json
-	@echo "report: .assay/report.json; the log of a job: $(ASSAY) log job_csv_cleaned"
+	@$(ASSAY) run --report html=.assay/report.html --report json=.assay/report.json
+	@echo "report: .assay/report.html; the log of a job: $(ASSAY) log job_csv_cleaned"
 
 build: tools runtimes ## Build what is missing
 	@cargo build --locked --bin assay
-	@for runtime in $(wildcard $(RUNTIMES)/*.wasm); do $(ASSAY) check --inspect $$runtime >/dev/null || exit; done
+	@for runtime in $(RUNTIMES)/*.wasm; do test ! -e $$runtime || $(ASSAY) check --inspect $$runtime >/dev/null || exit; done
 
 runtimes: $(RUNTIMES)/python.wasm.sha256 $(RUNTIMES)/javascript.wasm.sha256 ## Build the interpreters of Python and JavaScript checks
 
 $(RUNTIMES)/%.wasm.sha256: graders/runtimes/build $(wildcard graders/wit/*.wit)
 	@graders/runtimes/build $* $(RUNTIMES)
 
-$(RUNTIMES)/python.wasm.sha256: $(wildcard graders/runtimes/python/*)
-$(RUNTIMES)/javascript.wasm.sha256: $(wildcard graders/runtimes/javascript/*)
+$(RUNTIMES)/python.wasm.sha256: $(wildcard graders/runtimes/python/*.*)
+$(RUNTIMES)/javascript.wasm.sha256: $(wildcard graders/runtimes/javascript/*.*)
 
-test: lint runtimes ## Everything: format, lints, plans, all tests
+test: lint build ## Everything: format, lints, plans, all tests
 	cargo test --locked
 	$(ASSAY) plan check
 	@echo "all good"
