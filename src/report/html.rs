@@ -5,6 +5,7 @@ use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 
+use super::room::Room;
 use super::{FixtureReport, LogLine, RunReport, Summary};
 use crate::entry::{Audience, EntryType, escape_control};
 use crate::outcome::Expect;
@@ -130,7 +131,7 @@ fn page(report: &RunReport) -> Page {
         Some(Jump {
             number: one.number,
             name: one.name.clone(),
-            why: Room(bytes / REASON_SHARE).cut(one.why.as_deref()?),
+            why: Room::of(bytes / REASON_SHARE).cut(one.why.as_deref()?),
         })
     };
     Page {
@@ -151,7 +152,7 @@ fn page(report: &RunReport) -> Page {
 }
 
 fn view(number: usize, report: &FixtureReport, bytes: usize) -> Fixture {
-    let mut room = Room(bytes);
+    let mut room = Room::of(bytes);
     let reason_bytes = bytes / REASON_SHARE;
     let shorter = |room: &mut Room, text: &str| room.cut_to(text, reason_bytes);
     let why = report.why.as_ref().map(|why| shorter(&mut room, why));
@@ -231,8 +232,7 @@ fn entries(report: &FixtureReport, room: &mut Room) -> (Vec<Difference>, Vec<Lin
 
 fn difference_rows(rows: &str, room: &mut Room) -> Vec<Row> {
     // Half of what is left: the log after it is to be seen as well.
-    let mut share = Room(room.0 / 2);
-    let before = share.0;
+    let mut share = room.half();
     let mut shown = Vec::new();
     for row in rows.lines() {
         if !share.take(ROW_BYTES) {
@@ -251,7 +251,7 @@ fn difference_rows(rows: &str, room: &mut Room) -> Vec<Row> {
         let text = share.cut(row);
         shown.push(Row { style, text });
     }
-    room.0 -= before - share.0;
+    room.give_back(share);
     shown
 }
 
@@ -293,64 +293,16 @@ fn seconds(millis: u64) -> String {
     format!("{}.{}", millis / 1000, millis % 1000 / 100)
 }
 
-/// Bytes of escaped text that may still be written.
-struct Room(usize);
-
-impl Room {
-    /// Takes the page's own bytes.
-    fn take(&mut self, bytes: usize) -> bool {
-        let fits = self.0 >= bytes;
-        self.0 = self.0.saturating_sub(bytes);
-        fits
-    }
-
-    /// The text, cut where the room ends.
-    fn cut(&mut self, text: &str) -> String {
-        self.cut_to(text, usize::MAX)
-    }
-
-    /// The text, cut where the room ends or at `most` bytes.
-    fn cut_to(&mut self, text: &str, most: usize) -> String {
-        let text = escape_control(text);
-        let limit = self.0.min(most);
-        let mut used = 0;
-        for (at, c) in text.char_indices() {
-            let bytes = escaped_bytes(c);
-            if used + bytes > limit {
-                self.0 -= used;
-                return format!("{}… [cut: {} more bytes]", &text[..at], text.len() - at);
-            }
-            used += bytes;
-        }
-        self.0 -= used;
-        text
-    }
-}
-
-/// Bytes of a character after escaping.
-fn escaped_bytes(c: char) -> usize {
-    match c {
-        '<' | '>' | '&' | '"' | '\'' | '/' => 6,
-        c => c.len_utf8(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_cut_where_the_room_ends_and_says_so() {
-        let mut room = Room(10);
-        assert_eq!(room.cut("abcd"), "abcd");
-        assert_eq!(room.cut("é<é"), "é… [cut: 3 more bytes]");
-        assert_eq!(room.0, 4);
-        assert_eq!(room.cut("ab\u{1b}"), "ab\\u… [cut: 4 more bytes]");
-    }
-
-    #[test]
     fn a_rows_colour_follows_its_first_character() {
-        let rows = difference_rows("--- expected\n+++ actual\n@@ /a\n-x\n+y\n z", &mut Room(10_000));
+        let rows = difference_rows(
+            "--- expected\n+++ actual\n@@ /a\n-x\n+y\n z",
+            &mut Room::of(10_000),
+        );
         let styles: Vec<_> = rows.iter().map(|row| row.style).collect();
         assert_eq!(styles, ["place", "place", "place", "del", "add", ""]);
     }

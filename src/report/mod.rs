@@ -6,6 +6,7 @@ mod html;
 mod junit;
 mod lines;
 mod progress;
+mod room;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
