@@ -179,6 +179,16 @@ async fn hostile_python_scripts_end_in_a_clear_error_and_harm_nobody() {
         ),
         ("x = '\0'", End::Failed, "check.py: SyntaxError"),
         (
+            "def check(s):\n    return '\\d' + )",
+            End::Failed,
+            "check.py:2: SyntaxError: unmatched ')'",
+        ),
+        (
+            "x = 1\ny = eval('1 +')",
+            End::Failed,
+            "check.py:2: SyntaxError: invalid syntax",
+        ),
+        (
             "def grade(s):\n    return True",
             End::Malformed,
             "there is no function `check`",
@@ -457,9 +467,9 @@ async fn hostile_javascript_scripts_end_in_a_clear_error_and_harm_nobody() {
             "at most 786432 are allowed",
         ),
         (
-            "function check(s) { for (const k of Object.getOwnPropertyNames(Array.prototype)) delete Array.prototype[k]; return {}; }",
-            End::Failed,
-            "check.js: ",
+            "function check(s) { for (const k of ['map', 'includes', 'every', 'reduce']) delete Array.prototype[k]; return {}; }",
+            End::Malformed,
+            "answered undefined",
         ),
     ];
     each_ends_as_it_should(Language::JavaScript, "function check(s) { return true; }", &cases).await;

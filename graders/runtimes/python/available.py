@@ -202,7 +202,10 @@ def load():
     import os
     import random
     import time
+    import warnings
 
+    # They would be shown with a line of a file.
+    warnings.simplefilter("ignore")
     json.JSONDecoder.raw_decode = bounded(json.JSONDecoder.raw_decode, json.JSONDecodeError)
 
     # The same numbers in each run: a check that draws a sample draws it again in a dispute.

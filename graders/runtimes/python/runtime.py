@@ -20,6 +20,11 @@ DEPTH = 400
 """Calls within each other that a script may have; the stack of the guest has room for more."""
 
 
+UNREADABLE = "\ud800"
+"""Begins the name under which a script is compiled, which so can be no file's: for a syntax error Python would open the
+file of that name to show the line, and there is nothing that could be opened."""
+
+
 class WitWorld:
     """The component's exports."""
 
@@ -41,7 +46,7 @@ class WitWorld:
 
 def judge(script, s):
     """What the script's `check` answers."""
-    code = compile(script.source, script.name, "exec", dont_inherit=True)
+    code = compile(script.source, UNREADABLE + script.name, "exec", dont_inherit=True)
     names = {**builtins.__dict__, "__import__": available.guarded_import, "Fail": Fail}
     scope = {"__builtins__": names, "__name__": "check", "__file__": script.name}
     exec(code, scope)
@@ -80,13 +85,14 @@ def submission_of(s):
 def describe(error, name):
     """File, line, kind and message of an exception."""
     line = None
-    if isinstance(error, SyntaxError) and error.filename == name:
+    inside = UNREADABLE + name
+    if isinstance(error, SyntaxError) and error.filename == inside:
         line = error.lineno
         message = error.msg
     else:
         trace = error.__traceback__
         while trace is not None:
-            if trace.tb_frame.f_code.co_filename == name:
+            if trace.tb_frame.f_code.co_filename == inside:
                 line = trace.tb_lineno
             trace = trace.tb_next
         try:
