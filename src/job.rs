@@ -293,11 +293,23 @@ impl JsonSchema for EnvVars {
 pub struct EnvVars(BTreeMap<String, serde_json::Value>);
 
 impl EnvVars {
-    /// Name and value of every variable whose value is text.
-    pub fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)))
+    /// Every variable's name and the texts and numbers of its value, also those inside lists and objects.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, Vec<Cow<'_, str>>)> {
+        self.0.iter().map(|(name, value)| {
+            let mut found = Vec::new();
+            collect_scalars(value, &mut found);
+            (name.as_str(), found)
+        })
+    }
+}
+
+fn collect_scalars<'a>(value: &'a serde_json::Value, found: &mut Vec<Cow<'a, str>>) {
+    match value {
+        serde_json::Value::String(text) => found.push(Cow::Borrowed(text)),
+        serde_json::Value::Number(number) => found.push(Cow::Owned(number.to_string())),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_scalars(item, found)),
+        serde_json::Value::Object(map) => map.values().for_each(|item| collect_scalars(item, found)),
+        serde_json::Value::Null | serde_json::Value::Bool(_) => {}
     }
 }
 

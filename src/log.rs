@@ -1,13 +1,14 @@
 //! The one handle through which everything that happens in a verification reaches its log.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::entry::{Audience, Entry, EntryType, cut, escape_control};
-use crate::secrets::Secrets;
+use crate::entry::{Audience, Entry, EntryType, escape_control};
+use crate::secrets::{Redacted, Secrets};
 
 /// Most bytes of one entry. A whole verdict with its diff fits; a stranger's novel does not.
 pub const MAX_ENTRY_BYTES: usize = 96 * 1024;
@@ -17,6 +18,19 @@ pub const MAX_ENTRIES: u32 = 4_000;
 
 /// Entries that may wait for the journal before whoever writes more has to wait too.
 const WAITING: usize = 256;
+
+/// Keys of results whose texts are words and digests of our own: a variable that is set to `verified` must not make
+/// a decision unreadable.
+const OUR_WORDS: [&str; 8] = [
+    "outcome",
+    "verdict",
+    "kind",
+    "error",
+    "recourse",
+    "digest",
+    "submission",
+    "evidence",
+];
 
 /// Where a verification's entries go, in order. Cheap to clone; each clone writes into the same log.
 #[derive(Clone)]
@@ -79,19 +93,44 @@ impl Log {
         escape_control(&self.secrets.scrub(text))
     }
 
+    /// [`Self::clean`] for a text of any size: at most `limit` bytes, and then how many more there are.
+    ///
+    /// Cut before it is cleaned, so that a text costs what is kept of it; the beginning of a secret at the cut
+    /// goes with the secrets.
+    pub fn clean_within(&self, text: &str, limit: usize) -> String {
+        let end = text.floor_char_boundary(limit);
+        let mut cleaned = self.clean(&text[..end]);
+        let kept = cleaned.floor_char_boundary(limit);
+        let more = text.len() - end + cleaned.len() - kept;
+        if more > 0 {
+            cleaned.truncate(kept);
+            let _ = write!(cleaned, "… [cut: {more} more bytes]");
+        }
+        cleaned
+    }
+
     /// Cleans every text inside a JSON value: before it is written as JSON, whose escapes would hide a secret.
     fn clean_value(&self, value: &mut serde_json::Value) {
         match value {
-            serde_json::Value::String(text) => *text = self.clean(text),
+            serde_json::Value::String(text) => *text = self.clean_within(text, MAX_ENTRY_BYTES),
             serde_json::Value::Array(items) => items.iter_mut().for_each(|item| self.clean_value(item)),
-            serde_json::Value::Object(map) => map.values_mut().for_each(|item| self.clean_value(item)),
+            serde_json::Value::Object(map) => map
+                .iter_mut()
+                .filter(|(key, item)| !(item.is_string() && OUR_WORDS.contains(&key.as_str())))
+                .for_each(|(_, item)| self.clean_value(item)),
             serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
         }
     }
 
-    /// The text cleared of secrets only, for where structure matters, e.g. what is shown to a model.
-    pub fn without_secrets(&self, text: &str) -> String {
-        self.secrets.scrub(text).into_owned()
+    /// The text cleared of secrets only, for where structure matters, e.g. what is shown to a model. Adds to
+    /// `redacted` what was taken out.
+    pub fn without_secrets(&self, text: &str, redacted: &mut Redacted) -> String {
+        self.secrets.scrub_noting(text, redacted).into_owned()
+    }
+
+    /// What is taken out of everything that is written.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     async fn write(&self, kind: EntryType, audience: Audience, content: &str) {
@@ -99,7 +138,7 @@ impl Log {
         let content = match kind {
             EntryType::Result => content.to_owned(),
             EntryType::Info | EntryType::Reasoning if written < MAX_ENTRIES => {
-                let content = cut(&self.clean(content), MAX_ENTRY_BYTES);
+                let content = self.clean_within(content, MAX_ENTRY_BYTES);
                 match &self.speaker {
                     Some(name) => format!("{name}: {content}"),
                     None => content,
@@ -155,6 +194,34 @@ mod tests {
                 ("result", r#"{"reason":"[redacted: KEY] \\u{0}"}"#.to_owned()),
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn no_variable_makes_a_decision_unreadable() {
+        let (log, mut reader) = log(r#"{"A": "verified", "B": "refund"}"#);
+        let content = serde_json::json!({"outcome": "verified", "reason": "verified: refund"});
+        log.result(Audience::Public, &content).await;
+        let entry = reader.recv().await.unwrap();
+        assert_eq!(
+            entry.content,
+            r#"{"outcome":"verified","reason":"[redacted: A]: [redacted: B]"}"#
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_before_it_is_cleaned_and_no_half_secret_stays() {
+        let (log, _reader) = log(r#"{"KEY": "sk-canary-123"}"#);
+        assert_eq!(
+            log.clean_within("0123456789 sk-canary-123", 20),
+            "0123456789 [redacted… [cut: 10 more bytes]"
+        );
+        assert_eq!(log.clean_within("sk-canary-123", 20), "[redacted: KEY]");
+        assert_eq!(
+            log.clean_within("\u{1b}\u{1b}\u{1b}", 12),
+            "\\u{1b}\\u{1b}… [cut: 6 more bytes]"
+        );
+        let long = "x".repeat(50_000_000);
+        assert_eq!(log.clean_within(&long, 1), "x… [cut: 49999999 more bytes]");
     }
 
     #[tokio::test]

@@ -275,6 +275,8 @@ kinds! {
     JudgeRefused = "judge-refused",
     /// What must be shown to the judge is larger than its budget.
     JudgeInputTooLarge = "judge-input-too-large",
+    /// The judge did not see all of what it was asked about: values of the job's variables were taken out.
+    JudgeInputRedacted = "judge-input-redacted",
     /// No recorded or scripted answer fits the question.
     ReplayMismatch = "replay-mismatch",
     /// A grader panicked: a defect of ours.
@@ -310,6 +312,7 @@ impl ErrorKind {
             | Self::JudgeOffMenu
             | Self::JudgeRefused
             | Self::JudgeInputTooLarge
+            | Self::JudgeInputRedacted
             | Self::ReplayMismatch
             | Self::GraderPanicked => Recourse::Permanent,
         }
@@ -438,6 +441,8 @@ mod tests {
             ("fuel, default", FuelExhausted),
             ("memory, default", MemoryExhausted),
             ("judge off-menu after re-ask", JudgeOffMenu),
+            ("judge shown not all of it", JudgeInputTooLarge),
+            ("judge kept from a variable's value", JudgeInputRedacted),
             ("panic in a grader", GraderPanicked),
         ];
         for (row, kind) in parks {

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::entry::push_literal;
+
 /// Appends `text` with everything escaped that could steer a terminal or hide from the reader: control characters,
 /// invisible and direction-changing ones, bytes that are not UTF-8, and the backslash itself, so that what is
 /// shown can be read one way only. Stops before `most` characters are exceeded; returns whether all of it fitted.
@@ -9,7 +11,7 @@ pub(super) fn push_escaped(out: &mut String, text: &[u8], most: usize) -> bool {
     let mut room = most;
     for chunk in text.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if !push_within(out, &mut room, |shown| push_character(shown, character)) {
+            if !push_within(out, &mut room, |shown| push_literal(shown, character)) {
                 return false;
             }
         }
@@ -45,36 +47,6 @@ fn push_within(out: &mut String, room: &mut usize, push: impl FnOnce(&mut String
     }
     *room -= used;
     true
-}
-
-fn push_character(out: &mut String, character: char) {
-    match character {
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\0' => out.push_str("\\0"),
-        '\\' => out.push_str("\\\\"),
-        _ if character.is_control() || is_invisible(character) => {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
-        }
-        _ => out.push(character),
-    }
-}
-
-/// Characters without width of their own, or that reorder what is around them.
-fn is_invisible(character: char) -> bool {
-    matches!(
-        character,
-        '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 #[cfg(test)]

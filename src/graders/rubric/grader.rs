@@ -96,14 +96,8 @@ impl Grader for Rubric {
     async fn grade(&self, submission: &Submission, context: &Context) -> Result<Verdict, GradeError> {
         let log = &context.log;
         let shown = shown::gather(submission, log, self.settings.max_input_bytes).await?;
-        if shown.left_out > 0 {
-            let text = format!(
-                "about {} bytes of the submission are not shown to the judge",
-                shown.left_out
-            );
-            log.info(Audience::Operator, text).await;
-        }
-        let prompt = Prompt::new(&self.template, &self.settings.criteria, &shown, log);
+        self.worth_asking(&shown, log).await?;
+        let prompt = Prompt::new(&self.template, &self.settings.criteria, &shown);
         let mut complaint: Option<AnswerError> = None;
         for asked_before in 0..MAX_QUESTIONS {
             let without_nonce = prompt.messages(Nonce::NONE, complaint.as_ref());
@@ -119,7 +113,7 @@ impl Grader for Rubric {
             };
             let reply = self.ask(&question, context).await?;
             match self.read(&reply, &shown) {
-                Ok(answers) => return self.verdict(&answers, reply.model, log),
+                Ok(answers) => return self.verdict(&answers, reply.model, &shown, log),
                 Err(error) => {
                     let text = format!("the judge's answer is off the menu: {error}");
                     log.info(Audience::Operator, text).await;
@@ -134,6 +128,33 @@ impl Grader for Rubric {
 }
 
 impl Rubric {
+    /// Tells what the judge does not see, and whether it can judge all the same: found out before a call is paid.
+    async fn worth_asking(&self, shown: &Shown, log: &Log) -> Result<(), GradeError> {
+        if shown.redacted.is_everything() {
+            let message =
+                "the job has more environment variables than can be kept from a judge; look at it yourself";
+            return Err(GradeError::new(ErrorKind::JudgeInputRedacted, message));
+        }
+        if !shown.redacted.is_empty() {
+            let text = format!("not shown to the judge: the values of {}", shown.redacted);
+            log.info(Audience::Operator, text).await;
+        }
+        if shown.left_out.is_empty() {
+            return Ok(());
+        }
+        let left_out = shown.left_out_in_words();
+        if !self.settings.partial {
+            let message = format!(
+                "the judge would not see {left_out}; look at it yourself, raise max_input_bytes in the plan, or set \
+                 partial = true there to judge by what fits"
+            );
+            return Err(GradeError::new(ErrorKind::JudgeInputTooLarge, message));
+        }
+        log.info(Audience::Operator, format!("not shown to the judge: {left_out}"))
+            .await;
+        Ok(())
+    }
+
     /// Asks once, unless the verification is called off or out of time.
     async fn ask(&self, question: &Question<'_>, context: &Context) -> Result<Reply, GradeError> {
         let log = &context.log;
@@ -203,13 +224,36 @@ impl Rubric {
         Ok(answers)
     }
 
-    fn verdict(&self, answers: &[Answer], model: String, log: &Log) -> Result<Verdict, GradeError> {
+    /// The verdict, unless it could be another one with the words that were taken out.
+    ///
+    /// Where values of variables were taken out of what the judge saw, only the full score stands: the sender, who sets
+    /// the variables, could blind the judge to what a criterion asks for, and any lower score may fail the plan. Nor
+    /// does the submitter gain by repeating a value: a marker is no evidence, and a person looks at the rest.
+    fn verdict(
+        &self,
+        answers: &[Answer],
+        model: String,
+        shown: &Shown,
+        log: &Log,
+    ) -> Result<Verdict, GradeError> {
         let met: Vec<_> = answers.iter().map(|answer| answer.met).collect();
         let tally = tally(&self.settings.criteria, &met);
+        if tally.score < Score::ONE && !shown.redacted.is_empty() {
+            let message = format!(
+                "the judge finds criteria not fulfilled, but did not see the values of {}, which stand in the task or \
+                 in what was handed in; look at it yourself",
+                shown.redacted
+            );
+            return Err(GradeError::new(ErrorKind::JudgeInputRedacted, message));
+        }
         let pass_score = Score::new(self.settings.pass_score)
             .map_err(|error| GradeError::new(ErrorKind::PlanInvalid, format!("pass_score: {error}")))?;
         let passed = tally.required_fulfilled && tally.score >= pass_score;
-        let mut verdict = Verdict::new(passed, tally.score, self.reason(&met, tally.score, pass_score));
+        let mut reason = self.reason(&met, tally.score, pass_score);
+        if !shown.left_out.is_empty() {
+            reason.push_str("; judged by a part of what was handed in");
+        }
+        let mut verdict = Verdict::new(passed, tally.score, reason);
         verdict.evidence = self
             .settings
             .criteria
@@ -228,6 +272,13 @@ impl Rubric {
                 }
             })
             .collect();
+        if !shown.left_out.is_empty() {
+            verdict.evidence.push(Evidence {
+                label: "not-shown".to_owned(),
+                text: shown.left_out_in_words(),
+                audience: self.audience,
+            });
+        }
         verdict.provenance = Provenance {
             artifact: Some(self.prompt_digest),
             engine: Some(log.clean(&model)),

@@ -59,12 +59,15 @@ impl Listener {
         self.since.get_or_insert_with(Instant::now);
         self.waiting.push_str(text);
         while self.waiting.len() >= MAX_PIECE_BYTES {
-            let rest = self
-                .waiting
-                .split_off(self.waiting.floor_char_boundary(MAX_PIECE_BYTES));
-            let piece = std::mem::replace(&mut self.waiting, rest);
-            self.pieces += 1;
-            self.log.reasoning(self.audience, piece).await;
+            let mut end = self.log.secrets().place_to_cut(&self.waiting, MAX_PIECE_BYTES);
+            if end == 0 {
+                // A secret of the size of a piece begins here, or may do.
+                end = self.log.secrets().place_to_cut(&self.waiting, self.waiting.len());
+            }
+            if end == 0 {
+                break;
+            }
+            self.pass_on(end).await;
             self.since = (!self.waiting.is_empty()).then(Instant::now);
         }
     }
@@ -81,7 +84,7 @@ impl Listener {
 
     /// Says at the end of a call what was too much for the log.
     pub(super) async fn end(&mut self) {
-        self.flush().await;
+        self.pass_on(self.waiting.len()).await;
         let left_out = self.heard_bytes.saturating_sub(MAX_LOGGED_BYTES);
         if left_out > 0 {
             let text = format!("{left_out} more bytes of the judge's words are not logged");
@@ -89,11 +92,17 @@ impl Listener {
         }
     }
 
-    /// Passes on what waits.
+    /// Passes on what waits, but for an end that may become a secret with the words to come.
     pub(super) async fn flush(&mut self) {
+        let end = self.log.secrets().place_to_cut(&self.waiting, self.waiting.len());
+        self.pass_on(end).await;
+    }
+
+    async fn pass_on(&mut self, end: usize) {
         self.since = None;
-        if !self.waiting.is_empty() {
-            let piece = std::mem::take(&mut self.waiting);
+        if end > 0 {
+            let rest = self.waiting.split_off(end);
+            let piece = std::mem::replace(&mut self.waiting, rest);
             self.pieces += 1;
             self.log.reasoning(self.audience, piece).await;
         }
@@ -122,5 +131,38 @@ mod tests {
             [1024, 1024, 952]
         );
         assert_eq!(pieces.concat(), "é".repeat(1500));
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_comes_in_pieces_is_still_one() {
+        let variables = serde_json::json!({"KEY": "sk-canary-123", "LONG": "x".repeat(3000)});
+        let secrets = Secrets::of(&serde_json::from_value(variables).unwrap());
+        let (log, mut reader) = Log::new(Clock::system(), secrets);
+        let mut listener = Listener::new(log, Audience::Operator);
+        for word in [
+            "The key sk-",
+            "canary",
+            "-123 is. ",
+            &"x".repeat(2000),
+            &"x".repeat(1000),
+            " sk-",
+            "can",
+        ] {
+            listener.hear(word).await;
+            listener.flush().await;
+        }
+        listener.hear(&("y".repeat(1019) + "sk-canary-123")).await;
+        listener.end().await;
+        drop(listener);
+        let mut pieces = Vec::new();
+        while let Some(entry) = reader.recv().await {
+            pieces.push(entry.content);
+        }
+        let text = pieces.concat();
+        let expected = format!(
+            "The key [redacted: KEY] is. [redacted: LONG] sk-can{}[redacted: KEY]",
+            "y".repeat(1019)
+        );
+        assert_eq!(text, expected);
     }
 }

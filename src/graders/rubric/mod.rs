@@ -6,6 +6,7 @@
 //! [`GradeError`], never a verdict.
 
 mod answer;
+mod excerpt;
 mod fence;
 mod form;
 mod grader;

@@ -7,7 +7,6 @@ use super::judge::Message;
 use super::settings::{Criterion, EvidenceWanted};
 use super::shown::{Block, Shown};
 use super::template::{Template, Values};
-use crate::log::Log;
 
 /// Everything but the nonce.
 pub(super) struct Prompt<'a> {
@@ -19,11 +18,11 @@ pub(super) struct Prompt<'a> {
 
 impl<'a> Prompt<'a> {
     /// Puts the question together.
-    pub(super) fn new(template: &'a Template, criteria: &[Criterion], shown: &'a Shown, log: &Log) -> Self {
+    pub(super) fn new(template: &'a Template, criteria: &[Criterion], shown: &'a Shown) -> Self {
         Self {
             template,
             shown,
-            criteria: criteria_list(criteria, log),
+            criteria: criteria_list(criteria),
             form: form::in_words(criteria),
         }
     }
@@ -62,7 +61,9 @@ fn blocks(nonce: Nonce, blocks: &[Block]) -> String {
 }
 
 /// The criteria as a numbered list. Weights are not told: the judge says what is there, not what it is worth.
-fn criteria_list(criteria: &[Criterion], log: &Log) -> String {
+///
+/// No secret is taken out of them: a sender who sets a variable to a word of a criterion would blind the judge.
+fn criteria_list(criteria: &[Criterion]) -> String {
     let lines: Vec<_> = criteria
         .iter()
         .enumerate()
@@ -72,7 +73,7 @@ fn criteria_list(criteria: &[Criterion], log: &Log) -> String {
                 EvidenceWanted::Attachment => " (needs the name of a file)",
                 EvidenceWanted::None => "",
             };
-            let text = neutralise(&log.without_secrets(criterion.text.trim())).replace('\n', "\n   ");
+            let text = neutralise(criterion.text.trim()).replace('\n', "\n   ");
             format!("{}. `{}`{wants}: {text}", index + 1, criterion.id)
         })
         .collect();
@@ -86,6 +87,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::job::Job;
+    use crate::log::Log;
     use crate::submission::Submission;
 
     #[tokio::test]
@@ -107,7 +109,7 @@ mod tests {
         .unwrap();
         let template = Template::parse(include_bytes!("../../../prompts/rubric.md")).unwrap();
         let shown = shown::gather(&submission, &log, 1000).await.unwrap();
-        let prompt = Prompt::new(&template, &settings.criteria, &shown, &log);
+        let prompt = Prompt::new(&template, &settings.criteria, &shown);
         let complaint = AnswerError::Missing("rude".into());
         let messages = prompt.messages(Nonce::fixed(7), Some(&complaint));
         let text: Vec<_> = messages

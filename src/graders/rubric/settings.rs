@@ -33,6 +33,10 @@ pub(super) struct Settings {
     pub(super) pass_score: f64,
     /// Budget in bytes of the submission's text that is shown; the task has the same budget for itself.
     pub(super) max_input_bytes: usize,
+    /// Whether a submission is judged of which not all is shown. Otherwise it is parked before a call is paid: work
+    /// that nobody saw is not paid. A submitter can have work parked by padding it; that gains neither money nor an
+    /// attempt, and a person looks at it.
+    pub(super) partial: bool,
 }
 
 /// One thing that the judge is asked about.
@@ -91,6 +95,9 @@ struct SettingsText {
     #[serde(default = "default_max_input_bytes")]
     #[schemars(range(min = 1, max = MAX_INPUT_BYTES))]
     max_input_bytes: usize,
+    /// Whether to judge a hand-in by what fits where not all of it does. Otherwise a person has to look at it.
+    #[serde(default)]
+    partial: bool,
 }
 
 /// One thing that the judge is asked about.
@@ -190,6 +197,7 @@ impl Settings {
             criteria,
             pass_score: text.pass_score,
             max_input_bytes: text.max_input_bytes,
+            partial: text.partial,
         })
     }
 }
@@ -258,7 +266,7 @@ mod tests {
         let good = json!({"id": "a", "text": "t"});
         insta::assert_snapshot!(issue(json!({})), @": missing field `criteria`");
         insta::assert_snapshot!(issue(json!({"criteria": []})), @"criteria: a rubric needs 1 to 100 criteria");
-        insta::assert_snapshot!(issue(json!({"criteria": [good], "promt": "x"})), @"promt: unknown field `promt`, expected one of `prompt`, `model`, `criteria`, `pass_score`, `max_input_bytes`");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "promt": "x"})), @"promt: unknown field `promt`, expected one of `prompt`, `model`, `criteria`, `pass_score`, `max_input_bytes`, `partial`");
         insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "wieght": 2}]})), @"criteria[1].wieght: unknown field `wieght`, expected one of `id`, `text`, `weight`, `required`, `evidence`, `hidden`");
         insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "weight": 0}]})), @"criteria[1].weight: must be a finite number other than zero, at most 1000000 either way");
         insta::assert_snapshot!(issue(json!({"criteria": [good, good]})), @"criteria[1].id: another criterion is called `a`: ids must be unique");

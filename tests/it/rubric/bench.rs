@@ -37,9 +37,13 @@ impl Bench {
     }
 
     pub(super) fn with(judge: Judge, output: &str, more: Value) -> Self {
+        Self::with_variables(judge, output, more, json!({"API_KEY": "sk-canary-123"}))
+    }
+
+    pub(super) fn with_variables(judge: Judge, output: &str, more: Value, variables: Value) -> Self {
         let job = serde_json::from_value(json!({
             "id": "j1", "status": "submitted", "sender": "s", "title": "A reply to a guest",
-            "prompt": "Answer the guest.", "output_text": output, "env_vars": {"API_KEY": "sk-canary-123"},
+            "prompt": "Answer the guest.", "output_text": output, "env_vars": variables,
             "created_at": "2026-11-24T09:00:00Z", "updated_at": "2026-11-24T09:00:00Z",
         }))
         .unwrap();

@@ -5,3 +5,4 @@ mod failures;
 mod model;
 mod recorded;
 mod scripted;
+mod unseen;

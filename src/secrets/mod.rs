@@ -1,0 +1,350 @@
+//! Values of a job's environment variables, and taking them out of everything that is written down or shown.
+//!
+//! What is taken out, whoever wrote the text:
+//! - every text and every number in `env_vars`, also inside lists and objects, that has at least 6 bytes; shorter ones
+//!   (`1`, `true`, `prod`) are settings: taking them out would garble every text and hide nothing;
+//! - each line of at least 6 bytes of a value of several lines;
+//! - of both, what the escapes of JSON, of Rust's literals and of our own texts make of them, and the base64 of a value;
+//! - what a cut has left of them: a beginning of at least 8 bytes at the end of a text or before `…`, and an end of at
+//!   least 8 bytes or any 16 in a row after `…`.
+//!
+//! A marker with the variable's name takes its place. However many values there are, a text is read once, and what
+//! comes out is at most a few kilobytes longer. What is not taken out: other encodings, values spelt apart, and
+//! what a reader can conclude.
+
+mod automaton;
+mod forms;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::job::EnvVars;
+use automaton::{Automaton, Needle, Seen};
+
+/// Bytes from which a value counts as a secret.
+const SHORTEST_SECRET: usize = 6;
+
+/// Bytes from which the beginning or end of a secret at a cut counts as one.
+const SHORTEST_PIECE: usize = 8;
+
+/// Bytes from which any piece of a secret behind a cut counts as one.
+const WINDOW: usize = 16;
+
+/// Bytes of all forms of all values that are looked for. A job with more is no honest one: nothing is shown of it then.
+const MAX_NEEDLE_BYTES: usize = 256 * 1024;
+
+/// Longest name of a variable that is shown.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Bytes that a text may grow by through the names in it. After that the markers are nameless.
+const MAX_GROWTH: usize = 4 * 1024;
+
+/// The marker without a name: shorter than any secret.
+const NAMELESS: &str = "[…]";
+
+/// How every marker with a name begins.
+const MARKER: &str = "[redacted: ";
+
+/// Says where a text was cut.
+const CUT: char = '…';
+
+/// Values that must reach no log entry, model, report, parked row or error message. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Secrets(Option<Arc<Values>>);
+
+enum Values {
+    Known(Known),
+    /// More than can be looked for.
+    TooMany,
+}
+
+struct Known {
+    /// What the variables are called in markers.
+    names: Vec<Arc<str>>,
+    longest: usize,
+    automaton: Automaton,
+    /// Every piece of `WINDOW` bytes of every form.
+    windows: HashMap<[u8; WINDOW], u32>,
+    /// The shorter ends of every form.
+    ends: HashMap<Box<[u8]>, u32>,
+}
+
+/// What was taken out of a text, for those to whom it matters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Redacted {
+    names: BTreeSet<Arc<str>>,
+    everything: bool,
+}
+
+impl Redacted {
+    /// Whether nothing was taken out.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty() && !self.everything
+    }
+
+    /// Whether nothing was left in, because a job has more variables than can be looked for.
+    pub fn is_everything(&self) -> bool {
+        self.everything
+    }
+}
+
+impl fmt::Display for Redacted {
+    /// The names of the variables, as the markers have them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.everything {
+            return f.write_str("too many environment variables");
+        }
+        let names: Vec<_> = self.names.iter().map(AsRef::as_ref).collect();
+        f.write_str(&names.join(", "))
+    }
+}
+
+impl Secrets {
+    /// The values of a job's environment variables.
+    pub fn of(variables: &EnvVars) -> Self {
+        let mut needles: BTreeMap<String, u32> = BTreeMap::new();
+        let mut variable_names = Vec::new();
+        let mut bytes = 0;
+        for (name, values) in variables.secrets() {
+            let owner = u32::try_from(variable_names.len()).unwrap_or(u32::MAX);
+            variable_names.push(name);
+            for value in values {
+                if value.len() > MAX_NEEDLE_BYTES {
+                    return Self(Some(Arc::new(Values::TooMany)));
+                }
+                for form in forms::forms(&value) {
+                    bytes += form.len();
+                    if bytes > MAX_NEEDLE_BYTES {
+                        return Self(Some(Arc::new(Values::TooMany)));
+                    }
+                    needles.entry(form).or_insert(owner);
+                }
+            }
+        }
+        if needles.is_empty() {
+            return Self(None);
+        }
+        let needles: Vec<_> = needles
+            .into_iter()
+            .map(|(form, owner)| (form.into_bytes(), owner))
+            .collect();
+        let automaton = Automaton::new(&needles);
+        let names = variable_names.iter().enumerate();
+        let names = names.map(|(index, name)| shown_name(index, name, &automaton));
+        Self(Some(Arc::new(Values::Known(Known {
+            names: names.collect(),
+            longest: needles.iter().map(|(form, _)| form.len()).max().unwrap_or(0),
+            windows: windows(&needles),
+            ends: ends(&needles),
+            automaton,
+        }))))
+    }
+
+    /// The text with a marker in the place of every secret.
+    pub fn scrub<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.scrub_noting(text, &mut Redacted::default())
+    }
+
+    /// [`Self::scrub`], which also adds to `redacted` what was taken out.
+    pub fn scrub_noting<'a>(&self, text: &'a str, redacted: &mut Redacted) -> Cow<'a, str> {
+        let known = match self.0.as_deref() {
+            None => return Cow::Borrowed(text),
+            Some(Values::TooMany) if text.is_empty() => return Cow::Borrowed(text),
+            Some(Values::TooMany) => {
+                redacted.everything = true;
+                return Cow::Owned(format!("{MARKER}{redacted}]"));
+            }
+            Some(Values::Known(known)) => known,
+        };
+        let places = known.places(text);
+        if places.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut scrubbed = String::with_capacity(text.len() + MAX_GROWTH);
+        let (mut end, mut room) = (0, MAX_GROWTH);
+        for place in places {
+            scrubbed.push_str(&text[end..place.range.start]);
+            end = place.range.end;
+            let name = &known.names[place.seen.owner as usize];
+            redacted.names.insert(Arc::clone(name));
+            let growth = (MARKER.len() + name.len() + 1).saturating_sub(place.range.len());
+            if growth <= room {
+                room -= growth;
+                scrubbed.extend([MARKER, name, "]"]);
+            } else {
+                scrubbed.push_str(NAMELESS);
+            }
+        }
+        scrubbed.push_str(&text[end..]);
+        Cow::Owned(scrubbed)
+    }
+
+    /// The last place within the first `limit` bytes of `text` where it can be cut without cutting a secret, or what
+    /// may become one.
+    pub fn place_to_cut(&self, text: &str, limit: usize) -> usize {
+        let limit = text.floor_char_boundary(limit);
+        match self.0.as_deref() {
+            None | Some(Values::TooMany) => limit,
+            Some(Values::Known(known)) => {
+                let bytes = text[..limit].bytes();
+                let state = bytes.fold(Automaton::START, |state, byte| known.automaton.step(state, byte));
+                limit - known.automaton.begun(state).bytes
+            }
+        }
+    }
+
+    /// Bytes of the longest text that is looked for.
+    pub fn longest(&self) -> usize {
+        match self.0.as_deref() {
+            None | Some(Values::TooMany) => 0,
+            Some(Values::Known(known)) => known.longest,
+        }
+    }
+}
+
+/// What stands around and between the markers in a text.
+pub fn around_markers(text: &str) -> impl Iterator<Item = &str> {
+    text.split(MARKER).flat_map(|text| text.split(NAMELESS))
+}
+
+/// A variable's name where it is a plain one that holds no secret, else its number.
+fn shown_name(index: usize, name: &str, automaton: &Automaton) -> Arc<str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let mut state = Automaton::START;
+    let holds_secret = name.bytes().take(MAX_NAME_BYTES).any(|byte| {
+        state = automaton.step(state, byte);
+        automaton.whole(state).is_some()
+    });
+    if (1..=MAX_NAME_BYTES).contains(&name.len()) && name.bytes().all(plain) && !holds_secret {
+        name.into()
+    } else {
+        format!("variable {}", index + 1).into()
+    }
+}
+
+fn windows(needles: &[Needle]) -> HashMap<[u8; WINDOW], u32> {
+    let windows = needles.iter().flat_map(|(form, owner)| {
+        let windows = form.windows(WINDOW);
+        windows.filter_map(|window| Some((window.try_into().ok()?, *owner)))
+    });
+    windows.collect()
+}
+
+fn ends(needles: &[Needle]) -> HashMap<Box<[u8]>, u32> {
+    let ends = needles.iter().flat_map(|(form, owner)| {
+        let lengths = SHORTEST_PIECE..WINDOW.min(form.len());
+        lengths.map(|length| (form[form.len() - length..].into(), *owner))
+    });
+    ends.collect()
+}
+
+/// A secret in a text.
+struct Place {
+    range: Range<usize>,
+    /// The longest of what was found there.
+    seen: Seen,
+}
+
+impl Known {
+    /// Where something must go, in order and apart.
+    fn places(&self, text: &str) -> Vec<Place> {
+        let mut places = Vec::new();
+        let mut state = Automaton::START;
+        let ends_at = |end: usize, seen: Seen| Place {
+            range: end - seen.bytes..end,
+            seen,
+        };
+        for (index, byte) in text.bytes().enumerate() {
+            let begun = self.automaton.begun(state);
+            if begun.bytes >= SHORTEST_PIECE && is_cut(&text.as_bytes()[index..]) {
+                add(&mut places, ends_at(index, begun));
+            }
+            state = self.automaton.step(state, byte);
+            if let Some(whole) = self.automaton.whole(state) {
+                add(&mut places, ends_at(index + 1, whole));
+            }
+        }
+        let begun = self.automaton.begun(state);
+        if begun.bytes >= SHORTEST_PIECE {
+            add(&mut places, ends_at(text.len(), begun));
+        }
+        let mut behind_cuts: Vec<_> = self.behind_cuts(text).collect();
+        if behind_cuts.is_empty() {
+            return places;
+        }
+        behind_cuts.append(&mut places);
+        behind_cuts.sort_by_key(|place| place.range.end);
+        for place in behind_cuts {
+            add(&mut places, place);
+        }
+        places
+    }
+
+    /// The pieces of secrets that begin behind a cut.
+    fn behind_cuts(&self, text: &str) -> impl Iterator<Item = Place> {
+        text.match_indices(CUT).filter_map(|(index, cut)| {
+            let start = index + cut.len();
+            let start = start + usize::from(text.as_bytes().get(start) == Some(&b' '));
+            let seen = self.piece(&text.as_bytes()[start..])?;
+            Some(Place {
+                range: start..text.ceil_char_boundary(start + seen.bytes),
+                seen,
+            })
+        })
+    }
+
+    /// The piece of a secret that a text behind a cut begins with.
+    fn piece(&self, rest: &[u8]) -> Option<Seen> {
+        let mut windows = rest.windows(WINDOW).map_while(|window| self.windows.get(window));
+        if let Some(owner) = windows.next() {
+            return Some(Seen {
+                bytes: WINDOW + windows.count(),
+                owner: *owner,
+            });
+        }
+        (SHORTEST_PIECE..WINDOW).rev().find_map(|bytes| {
+            let owner = *self.ends.get(rest.get(..bytes)?)?;
+            Some(Seen { bytes, owner })
+        })
+    }
+}
+
+/// Whether a text was cut here; a quoted one is closed before the cut is told.
+fn is_cut(rest: &[u8]) -> bool {
+    let mut cut = [0; CUT.len_utf8()];
+    let cut = CUT.encode_utf8(&mut cut).as_bytes();
+    rest.strip_prefix(b"`").unwrap_or(rest).starts_with(cut)
+}
+
+/// Adds a place that ends at or behind the end of all others, joined with those that it touches.
+fn add(places: &mut Vec<Place>, mut place: Place) {
+    while let Some(last) = places.last() {
+        let touches = last.range.end == place.range.start && last.seen.owner == place.seen.owner;
+        if last.range.end <= place.range.start && !touches {
+            break;
+        }
+        place.range.start = last.range.start.min(place.range.start);
+        if last.seen.bytes > place.seen.bytes {
+            place.seen = last.seen;
+        }
+        places.pop();
+    }
+    places.push(place);
+}
+
+impl fmt::Debug for Secrets {
+    /// The names of the variables.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_deref() {
+            None => f.debug_list().finish(),
+            Some(Values::TooMany) => f.write_str("[too many]"),
+            Some(Values::Known(known)) => f.debug_list().entries(&known.names).finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
