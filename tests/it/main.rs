@@ -11,5 +11,6 @@ mod reports;
 mod rubric;
 mod run;
 mod sandbox;
+mod telemetry;
 mod watch;
 mod workbench;
