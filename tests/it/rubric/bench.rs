@@ -108,7 +108,8 @@ impl Bench {
 pub(super) fn settings(server: &OpenAiServer) -> JudgeSettings {
     JudgeSettings {
         call_timeout: Duration::from_secs(20),
-        ..JudgeSettings::new(server.base_url.as_str(), KEY.into(), "asked-model")
+        model: Some("asked-model".to_owned()),
+        ..JudgeSettings::new(server.base_url.as_str(), KEY.into())
     }
 }
 
