@@ -90,7 +90,7 @@ struct Cli {
         long,
         global = true,
         value_name = "LEVEL",
-        default_value = "warn",
+        default_value = telemetry::DEFAULT_LEVEL,
         env = "ASSAY_LOG"
     )]
     trace: String,
@@ -140,8 +140,8 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    telemetry::start(&cli.trace);
-    match dispatch(cli) {
+    let started = telemetry::start(&cli.trace).map_err(CliError::usage);
+    match started.and_then(|()| dispatch(cli)) {
         Ok(exit) => exit.into(),
         Err(CliError { exit, error }) => {
             let _ = writeln!(anstream::stderr(), "assay: {}", in_full(&error));

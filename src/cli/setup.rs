@@ -1,6 +1,6 @@
 //! From settings to the parts that commands use.
 
-use anyhow::anyhow;
+use std::time::Duration;
 
 use crate::cli::CliError;
 use crate::config::{CommonArgs, Config, JudgeEndpoint};
@@ -53,15 +53,20 @@ pub(super) async fn journal(config: &Config) -> Result<SqliteJournal, CliError> 
         .map_err(CliError::trouble)
 }
 
-pub(super) fn judge_settings(endpoint: &JudgeEndpoint) -> Result<JudgeSettings, CliError> {
-    let model = endpoint.model.clone().ok_or_else(|| {
-        CliError::usage(anyhow!(
-            "no model is named: set ASSAY_MODEL, or `model` under [judge] in assay.toml"
-        ))
-    })?;
-    let settings = JudgeSettings::new(&endpoint.base_url, endpoint.api_key.clone(), model);
-    Ok(JudgeSettings {
-        call_timeout: std::time::Duration::from_secs(endpoint.timeout_seconds),
-        ..settings
-    })
+pub(super) fn judge_settings(endpoint: &JudgeEndpoint) -> JudgeSettings {
+    let usual = JudgeSettings::new(&endpoint.base_url, endpoint.api_key.clone());
+    JudgeSettings {
+        model: endpoint.model.clone(),
+        response_format: endpoint.response_format,
+        temperature: endpoint.temperature,
+        max_completion_tokens: endpoint.max_completion_tokens,
+        call_timeout: Duration::from_secs(endpoint.timeout_seconds),
+        connect_timeout: endpoint
+            .connect_timeout_seconds
+            .map_or(usual.connect_timeout, Duration::from_secs),
+        read_timeout: endpoint
+            .read_timeout_seconds
+            .map_or(usual.read_timeout, Duration::from_secs),
+        ..usual
+    }
 }

@@ -171,10 +171,13 @@ impl Fixture {
             })?;
         // A plan without judges has no use for answers, so none are asked for.
         let judge = if plan.graders.iter().any(|grader| grader.stage == Stage::Judge) {
-            judge.open(folder).map_err(|error| FixtureError::Judge {
-                folder: folder.to_owned(),
-                error,
-            })?
+            judge
+                .open(folder)
+                .and_then(|judge| judge.check_against(&plan).map(|()| judge))
+                .map_err(|error| FixtureError::Judge {
+                    folder: folder.to_owned(),
+                    error,
+                })?
         } else {
             Judge::none()
         };

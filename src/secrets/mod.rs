@@ -53,10 +53,13 @@ const CUT: char = '…';
 
 /// Values that must reach no log entry, model, report, parked row or error message. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Secrets(Option<Arc<Values>>);
+pub struct Secrets(Values);
 
+#[derive(Clone, Default)]
 enum Values {
-    Known(Known),
+    #[default]
+    None,
+    Known(Arc<Known>),
     /// More than can be looked for.
     TooMany,
 }
@@ -113,19 +116,19 @@ impl Secrets {
             variable_names.push(name);
             for value in values {
                 if value.len() > MAX_NEEDLE_BYTES {
-                    return Self(Some(Arc::new(Values::TooMany)));
+                    return Self(Values::TooMany);
                 }
                 for form in forms::forms(&value) {
                     bytes += form.len();
                     if bytes > MAX_NEEDLE_BYTES {
-                        return Self(Some(Arc::new(Values::TooMany)));
+                        return Self(Values::TooMany);
                     }
                     needles.entry(form).or_insert(owner);
                 }
             }
         }
         if needles.is_empty() {
-            return Self(None);
+            return Self::default();
         }
         let needles: Vec<_> = needles
             .into_iter()
@@ -134,13 +137,13 @@ impl Secrets {
         let automaton = Automaton::new(&needles);
         let names = variable_names.iter().enumerate();
         let names = names.map(|(index, name)| shown_name(index, name, &automaton));
-        Self(Some(Arc::new(Values::Known(Known {
+        Self(Values::Known(Arc::new(Known {
             names: names.collect(),
             longest: needles.iter().map(|(form, _)| form.len()).max().unwrap_or(0),
             windows: windows(&needles),
             ends: ends(&needles),
             automaton,
-        }))))
+        })))
     }
 
     /// The text with a marker in the place of every secret.
@@ -150,14 +153,14 @@ impl Secrets {
 
     /// [`Self::scrub`], which also adds to `redacted` what was taken out.
     pub fn scrub_noting<'a>(&self, text: &'a str, redacted: &mut Redacted) -> Cow<'a, str> {
-        let known = match self.0.as_deref() {
-            None => return Cow::Borrowed(text),
-            Some(Values::TooMany) if text.is_empty() => return Cow::Borrowed(text),
-            Some(Values::TooMany) => {
+        let known = match &self.0 {
+            Values::None => return Cow::Borrowed(text),
+            Values::TooMany if text.is_empty() => return Cow::Borrowed(text),
+            Values::TooMany => {
                 redacted.everything = true;
                 return Cow::Owned(format!("{MARKER}{redacted}]"));
             }
-            Some(Values::Known(known)) => known,
+            Values::Known(known) => known,
         };
         let places = known.places(text);
         if places.is_empty() {
@@ -186,9 +189,9 @@ impl Secrets {
     /// may become one.
     pub fn place_to_cut(&self, text: &str, limit: usize) -> usize {
         let limit = text.floor_char_boundary(limit);
-        match self.0.as_deref() {
-            None | Some(Values::TooMany) => limit,
-            Some(Values::Known(known)) => {
+        match &self.0 {
+            Values::None | Values::TooMany => limit,
+            Values::Known(known) => {
                 let bytes = text[..limit].bytes();
                 let state = bytes.fold(Automaton::START, |state, byte| known.automaton.step(state, byte));
                 limit - known.automaton.begun(state).bytes
@@ -198,9 +201,9 @@ impl Secrets {
 
     /// Bytes of the longest text that is looked for.
     pub fn longest(&self) -> usize {
-        match self.0.as_deref() {
-            None | Some(Values::TooMany) => 0,
-            Some(Values::Known(known)) => known.longest,
+        match &self.0 {
+            Values::None | Values::TooMany => 0,
+            Values::Known(known) => known.longest,
         }
     }
 }
@@ -338,10 +341,10 @@ fn add(places: &mut Vec<Place>, mut place: Place) {
 impl fmt::Debug for Secrets {
     /// The names of the variables.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_deref() {
-            None => f.debug_list().finish(),
-            Some(Values::TooMany) => f.write_str("[too many]"),
-            Some(Values::Known(known)) => f.debug_list().entries(&known.names).finish(),
+        match &self.0 {
+            Values::None => f.debug_list().finish(),
+            Values::TooMany => f.write_str("[too many]"),
+            Values::Known(known) => f.debug_list().entries(&known.names).finish(),
         }
     }
 }

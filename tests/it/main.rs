@@ -14,5 +14,6 @@ mod run;
 mod runtimes;
 mod sandbox;
 mod schema;
+mod telemetry;
 mod watch;
 mod workbench;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use super::listener::Listener;
 use super::live::Live;
 use super::recorded::Tape;
 use super::scripted::Script;
-use super::settings::Criterion;
+use super::settings::{Criterion, Settings};
 use crate::digest::{Digest, FieldHasher};
+use crate::plan::Plan;
 use crate::verdict::{ErrorKind, GradeError};
 
 /// How to reach a model: any endpoint that speaks `OpenAI`'s chat completions.
@@ -24,8 +26,8 @@ pub struct JudgeSettings {
     pub base_url: String,
     /// The key; empty for endpoints that want none. Shown nowhere.
     pub api_key: SecretString,
-    /// The model that is asked where a plan names none.
-    pub model: String,
+    /// The model that is asked where a rubric names none.
+    pub model: Option<String>,
     /// How the form of the answer is asked for.
     pub response_format: ResponseFormat,
     /// Sampling temperature; left out of the request where none, since some models refuse it.
@@ -41,12 +43,12 @@ pub struct JudgeSettings {
 }
 
 impl JudgeSettings {
-    /// Settings with the usual time-outs: 10 s to connect, 60 s of silence, 5 minutes for a call.
-    pub fn new(base_url: impl Into<String>, api_key: SecretString, model: impl Into<String>) -> Self {
+    /// Settings with the usual time-outs: 10 s to connect, 60 s of silence, 5 minutes for a call. They name no model.
+    pub fn new(base_url: impl Into<String>, api_key: SecretString) -> Self {
         Self {
             base_url: base_url.into(),
             api_key,
-            model: model.into(),
+            model: None,
             response_format: ResponseFormat::JsonSchema,
             temperature: None,
             max_completion_tokens: None,
@@ -67,6 +69,32 @@ pub enum ResponseFormat {
     Text,
 }
 
+impl ResponseFormat {
+    /// The text form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JsonSchema => "json-schema",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// The text names no way to ask for a form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no response format: use json-schema or text")]
+pub struct UnknownResponseFormat(String);
+
+impl FromStr for ResponseFormat {
+    type Err = UnknownResponseFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::JsonSchema, Self::Text]
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| UnknownResponseFormat(text.to_owned()))
+    }
+}
+
 /// A judge that cannot be used as it is set up.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
@@ -79,6 +107,22 @@ pub enum JudgeError {
     /// The HTTP client cannot be built.
     #[error("the judge's HTTP client cannot be built: {0}; are CA certificates installed?")]
     Client(String),
+    /// Neither the rubric nor the settings name a model.
+    #[error(
+        "no model is named for the grader `{0}`: set ASSAY_MODEL, or `model` under [judge] in assay.toml, or `model` in \
+         the plan"
+    )]
+    NoModel(String),
+    /// A rubric's settings cannot be read. A plan that was loaded has none such.
+    #[error("the grader `{grader}` cannot be asked for: {key}: {message}")]
+    Plan {
+        /// The grader.
+        grader: String,
+        /// The setting.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A file of answers cannot be read or written.
     #[error("the judge's answers in {} cannot be used: {message}", path.display())]
     Answers {
@@ -169,6 +213,38 @@ impl Judge {
     /// Nobody answers: every question is an error that says what to set up.
     pub fn none() -> Self {
         Self(Arc::new(Source::None))
+    }
+
+    /// Whether this judge can answer every rubric of the plan, as far as that is known before it is asked: hand-written
+    /// answers are those of the plan's graders and criteria, and a model has a name.
+    ///
+    /// # Errors
+    /// Names the first grader or criterion that does not fit.
+    pub fn check_against(&self, plan: &Plan) -> Result<(), JudgeError> {
+        let rubrics = plan
+            .graders
+            .iter()
+            .filter(|planned| planned.kind == super::KIND.rules.name);
+        let rubrics = rubrics.map(|planned| {
+            let settings = Settings::from_value(&planned.settings).map_err(|issue| JudgeError::Plan {
+                grader: planned.name.clone(),
+                key: issue.key,
+                message: issue.message,
+            })?;
+            Ok((planned.name.as_str(), settings))
+        });
+        let rubrics: Vec<_> = rubrics.collect::<Result<_, JudgeError>>()?;
+        match &*self.0 {
+            Source::Live(live) | Source::Record(live, _) => {
+                let nameless = rubrics.iter().find(|(_, settings)| settings.model.is_none());
+                match nameless {
+                    Some((name, _)) if !live.has_model() => Err(JudgeError::NoModel((*name).to_owned())),
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Source::Scripted(script) => script.check_against(&rubrics),
+            Source::Replay(_) | Source::None => Ok(()),
+        }
     }
 
     /// Where the answers come from.

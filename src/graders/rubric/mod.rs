@@ -27,7 +27,7 @@ use std::sync::Arc;
 use super::{Grader, Kind, Tools};
 use crate::plan::{KindRules, PlannedGrader, Stage};
 use crate::verdict::GradeError;
-pub use judge::{Judge, JudgeError, JudgeMode, JudgeSettings, ResponseFormat};
+pub use judge::{Judge, JudgeError, JudgeMode, JudgeSettings, ResponseFormat, UnknownResponseFormat};
 
 /// The kind `rubric`.
 pub static KIND: Kind = Kind {

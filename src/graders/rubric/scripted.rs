@@ -23,6 +23,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
 use super::judge::{Finish, JudgeError, Question, Reply};
+use super::settings::Settings;
 use crate::verdict::{ErrorKind, GradeError};
 
 /// The hand-written answers of a fixture.
@@ -74,6 +75,47 @@ impl Script {
             path: path.to_owned(),
             graders,
         })
+    }
+
+    /// Whether the answers are those of the rubrics: every table is one of theirs, and every criterion is answered once.
+    /// A rubric without a table is none of our business: a gate may keep it from being asked.
+    pub(super) fn check_against(&self, rubrics: &[(&str, Settings)]) -> Result<(), JudgeError> {
+        let unusable = |message: String| JudgeError::Answers {
+            path: self.path.clone(),
+            message,
+        };
+        for (grader, lines) in &self.graders {
+            let Some((_, settings)) = rubrics.iter().find(|(name, _)| name == grader) else {
+                let known: Vec<_> = rubrics.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let message = format!(
+                    "the plan has no rubric `{grader}`; its rubrics are {}",
+                    known.join(", ")
+                );
+                return Err(unusable(message));
+            };
+            if lines.criteria.is_empty() {
+                continue;
+            }
+            let asked = |id: &str| settings.criteria.iter().any(|criterion| criterion.id == id);
+            if let Some(id) = lines.criteria.keys().find(|id| !asked(id)) {
+                return Err(unusable(format!(
+                    "grader `{grader}` has no criterion `{id}`: remove it or correct its name"
+                )));
+            }
+            let answered = |id: &str| lines.criteria.contains_key(id);
+            if let Some(criterion) = settings
+                .criteria
+                .iter()
+                .find(|criterion| !answered(&criterion.id))
+            {
+                let message = format!(
+                    "grader `{grader}` has no answer for criterion `{}`: add it",
+                    criterion.id
+                );
+                return Err(unusable(message));
+            }
+        }
+        Ok(())
     }
 
     /// The answer to a question.
@@ -174,5 +216,34 @@ mod tests {
         ] {
             assert!(open(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_misspelt_grader_or_criterion_is_found_before_it_is_asked() {
+        let settings =
+            serde_json::json!({"criteria": [{"id": "tone", "text": "t"}, {"id": "sum", "text": "t"}]});
+        let rubrics = [
+            ("quality", Settings::from_value(&settings).unwrap()),
+            ("style", Settings::from_value(&settings).unwrap()),
+        ];
+        let check = |text: &str| {
+            open(text)
+                .unwrap()
+                .check_against(&rubrics)
+                .map_err(|error| match error {
+                    JudgeError::Answers { message, .. } => message,
+                    other => other.to_string(),
+                })
+        };
+        let line = "{ met = true, reason = 'r' }";
+        assert_eq!(
+            check(&format!("[quality.criteria]\ntone = {line}\nsum = {line}")),
+            Ok(())
+        );
+        assert_eq!(check("[quality]\nraw = 'x'\n[style]\nrefuses = true"), Ok(()));
+        let wrong = |text: &str| check(text).unwrap_err();
+        insta::assert_snapshot!(wrong("[qualty]\nraw = 'x'"), @"the plan has no rubric `qualty`; its rubrics are `quality`, `style`");
+        insta::assert_snapshot!(wrong(&format!("[quality.criteria]\ntone = {line}\nsun = {line}")), @"grader `quality` has no criterion `sun`: remove it or correct its name");
+        insta::assert_snapshot!(wrong(&format!("[quality.criteria]\ntone = {line}")), @"grader `quality` has no answer for criterion `sum`: add it");
     }
 }

@@ -9,7 +9,7 @@ use assay::entry::{Entry, EntryType};
 use assay::graders::rubric::{Judge, JudgeSettings};
 use assay::graders::{self, Context, Grader, Tools};
 use assay::log::{Log, LogReader};
-use assay::plan::PlanFolders;
+use assay::plan::{Plan, PlanFolders};
 use assay::sandbox::{Sandbox, SandboxConfig};
 use assay::submission::Submission;
 use assay::verdict::{GradeError, Verdict};
@@ -47,21 +47,7 @@ impl Bench {
             "created_at": "2026-11-24T09:00:00Z", "updated_at": "2026-11-24T09:00:00Z",
         }))
         .unwrap();
-        let mut grader = json!({"name": "quality", "kind": "rubric", "criteria": [
-            {"id": "refund", "text": "The reply names the refund.", "weight": 2},
-            {"id": "polite", "text": "The reply is polite."},
-            {"id": "spam", "text": "There is advertising.", "weight": -1, "hidden": true},
-        ]});
-        for (key, value) in more.as_object().unwrap() {
-            grader[key] = value.clone();
-        }
-        let folders = PlanFolders {
-            plans: "graders/plans".into(),
-            checks: "graders/checks".into(),
-            prompts: "prompts".into(),
-            kinds: graders::rules(),
-        };
-        let plan = folders.load_inline(json!({"graders": [grader]})).unwrap();
+        let plan = plan(more);
         // No check is run: the cache stays empty.
         let cache = tempfile::tempdir().unwrap();
         let sandbox = Sandbox::new(SandboxConfig::new(cache.path().join("cache"))).unwrap();
@@ -105,10 +91,30 @@ impl Bench {
     }
 }
 
+/// A plan with one rubric, with what `more` says of it.
+pub(super) fn plan(more: Value) -> Plan {
+    let mut grader = json!({"name": "quality", "kind": "rubric", "criteria": [
+        {"id": "refund", "text": "The reply names the refund.", "weight": 2},
+        {"id": "polite", "text": "The reply is polite."},
+        {"id": "spam", "text": "There is advertising.", "weight": -1, "hidden": true},
+    ]});
+    for (key, value) in more.as_object().unwrap() {
+        grader[key] = value.clone();
+    }
+    let folders = PlanFolders {
+        plans: "graders/plans".into(),
+        checks: "graders/checks".into(),
+        prompts: "prompts".into(),
+        kinds: graders::rules(),
+    };
+    folders.load_inline(json!({"graders": [grader]})).unwrap()
+}
+
 pub(super) fn settings(server: &OpenAiServer) -> JudgeSettings {
     JudgeSettings {
         call_timeout: Duration::from_secs(20),
-        ..JudgeSettings::new(server.base_url.as_str(), KEY.into(), "asked-model")
+        model: Some("asked-model".to_owned()),
+        ..JudgeSettings::new(server.base_url.as_str(), KEY.into())
     }
 }
 

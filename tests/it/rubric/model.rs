@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use assay::entry::{Audience, EntryType};
-use assay::graders::rubric::Judge;
+use assay::graders::rubric::{Judge, JudgeSettings, ResponseFormat};
 use assay::verdict::{ErrorKind, Score};
+use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::bench::{Bench, GOOD, next, settings, texts};
+use super::bench::{Bench, GOOD, next, plan, settings, texts};
 use crate::openai_server::{Ending, OpenAiServer, Script, content, finish, reasoning, usage};
 
 #[tokio::test]
@@ -36,6 +37,51 @@ async fn a_streamed_answer_becomes_a_verdict_with_its_evidence() {
     assert_eq!(request["model"], "asked-model");
     assert_eq!(request["response_format"]["json_schema"]["strict"], true);
     assert!(!request.to_string().contains("canary"));
+}
+
+#[tokio::test]
+async fn what_the_settings_say_is_asked_for_and_nothing_else() {
+    let server = OpenAiServer::start([Script::answer(GOOD)]).await.unwrap();
+    let plain = settings(&server);
+    let (result, _) = Bench::new(Judge::live(plain.clone()).unwrap()).grade().await;
+    assert!(result.unwrap().passed);
+    let words = JudgeSettings {
+        response_format: ResponseFormat::Text,
+        temperature: Some(0.0),
+        max_completion_tokens: Some(900),
+        ..plain
+    };
+    let (result, _) = Bench::new(Judge::live(words).unwrap()).grade().await;
+    assert!(result.unwrap().passed);
+    let requests = server.requests();
+    assert_eq!(requests[0].get("temperature"), None);
+    assert_eq!(requests[0].get("max_completion_tokens"), None);
+    assert_eq!(requests[1].get("response_format"), None);
+    assert_eq!(requests[1]["temperature"], 0.0);
+    assert_eq!(requests[1]["max_completion_tokens"], 900);
+}
+
+#[tokio::test]
+async fn a_model_is_named_by_the_settings_or_by_the_rubric() {
+    let server = OpenAiServer::start([Script::answer(GOOD)]).await.unwrap();
+    let nameless = JudgeSettings {
+        model: None,
+        ..settings(&server)
+    };
+    let judge = || Judge::live(nameless.clone()).unwrap();
+    let (result, _) = Bench::new(judge()).grade().await;
+    insta::assert_snapshot!(result.unwrap_err(), @"model-request-refused: no model is named for the grader `quality`: set ASSAY_MODEL, or `model` under [judge] in assay.toml, or `model` in the plan");
+    let own = json!({"model": "of-the-plan"});
+    let (result, _) = Bench::with(judge(), "Dear Ms Ortiz,\nyou get 80 EUR back.\n", own.clone())
+        .grade()
+        .await;
+    assert!(result.unwrap().passed);
+    assert_eq!(server.requests()[0]["model"], "of-the-plan");
+
+    let named = Judge::live(settings(&server)).unwrap();
+    assert!(judge().check_against(&plan(json!({}))).is_err());
+    assert!(judge().check_against(&plan(own)).is_ok());
+    assert!(named.check_against(&plan(json!({}))).is_ok());
 }
 
 #[tokio::test]

@@ -58,6 +58,11 @@ impl Live {
         })
     }
 
+    /// Whether rubrics need not name a model.
+    pub(in super::super) fn has_model(&self) -> bool {
+        self.settings.model.is_some()
+    }
+
     /// Sends one request and reads its answer.
     pub(in super::super) async fn ask(
         &self,
@@ -108,15 +113,14 @@ impl Live {
                 break;
             }
         }
-        hearing.reply(&self.settings.model, listener)
+        hearing.reply(question.model.or(self.settings.model.as_deref()), listener)
     }
 
     fn request(&self, question: &Question<'_>) -> Result<Value, GradeError> {
-        let model = question.model.unwrap_or(&self.settings.model);
-        if model.is_empty() {
-            let message = "no model is named: set the judge's model, or `model` in the plan";
-            return Err(GradeError::new(ErrorKind::ModelRequestRefused, message));
-        }
+        let Some(model) = question.model.or(self.settings.model.as_deref()) else {
+            let error = JudgeError::NoModel(question.grader.to_owned());
+            return Err(GradeError::new(ErrorKind::ModelRequestRefused, error.to_string()));
+        };
         let mut request = json!({
             "model": model,
             "messages": question.messages,
@@ -185,7 +189,7 @@ impl Hearing {
         Ok(())
     }
 
-    fn reply(self, asked_model: &str, listener: &Listener) -> Result<Reply, GradeError> {
+    fn reply(self, asked_model: Option<&str>, listener: &Listener) -> Result<Reply, GradeError> {
         let Some(finish) = self.finish else {
             let message = "the model's answer ended without a finish_reason: it is cut off";
             return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
@@ -193,7 +197,10 @@ impl Hearing {
         Ok(Reply {
             text: self.text,
             finish: if self.refusal { Finish::Refused } else { finish },
-            model: cut(self.model.as_deref().unwrap_or(asked_model), MAX_MODEL_BYTES),
+            model: cut(
+                self.model.as_deref().or(asked_model).unwrap_or_default(),
+                MAX_MODEL_BYTES,
+            ),
             usage: listener.usage,
         })
     }

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn endpoint(base_url: &str, key: &str) -> Result<Endpoint, JudgeError> {
-        Endpoint::new(&JudgeSettings::new(base_url, key.into(), "m"))
+        Endpoint::new(&JudgeSettings::new(base_url, key.into()))
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn no_debug_output_holds_the_key() {
-        let settings = JudgeSettings::new("https://x/v1", "sk-canary-123".into(), "m");
+        let settings = JudgeSettings::new("https://x/v1", "sk-canary-123".into());
         assert!(!format!("{settings:?}").contains("canary"));
         assert!(
             !format!(
