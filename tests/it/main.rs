@@ -5,6 +5,7 @@ mod journal_conformance;
 mod layers;
 mod openai_server;
 mod plans;
+mod reusable_checks;
 mod rubric;
 mod run;
 mod runtimes;
