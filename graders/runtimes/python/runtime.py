@@ -12,10 +12,8 @@ import available
 from answer import Malformed, Printed, clean, verdict_of
 from componentize_py_types import Err
 from submission import Fail, File, Submission
-from wit_world import Problem_Failed, Problem_Malformed, Script
-from wit_world.imports.types import File as WitFile
+from wit_world import Problem_Failed, Problem_Malformed
 from wit_world.imports.types import Role, Verdict
-from wit_world.imports.types import Submission as WitSubmission
 
 available.load()
 
@@ -106,28 +104,7 @@ def describe(error, name):
     return f"{place}: {type(error).__name__}: {message[:2000]}".removesuffix(": ")
 
 
-WARM_UP = r"""
-import csv, io, json, re
-def check(submission):
-    rows = list(csv.reader(io.StringIO(submission.text)))
-    words = re.findall(r"[a-z]+|\d{1,3}", submission.file("a.txt").text())
-    print(json.dumps(json.loads('{"rows": [1, 2.5, null, "x"]}')), len(rows), words)
-    return {"pass": True, "score": 0.5, "reason": f"{len(words)} words", "notes": [str(rows)]}
-"""
-
-
-def warm_up():
-    """Runs a script a few times, so that the interpreter has made and specialised what every script needs."""
-    file = WitFile("a.txt", None, 5, "", Role.OUTPUT, b"a b 1")
-    submission = WitSubmission("", 1, "", "", None, None, "a,b\n1,2\n", [file], "{}")
-    out = sys.stdout, sys.stderr
-    for _ in range(16):
-        WitWorld().run(Script("warm-up", WARM_UP), submission)
-    sys.stdout, sys.stderr = out
-
-
 sys.setrecursionlimit(DEPTH)
-warm_up()
 # What is here now stays for good: a collection that looked at it would copy every page of it, in each run.
 gc.collect()
 gc.freeze()
