@@ -9,6 +9,7 @@ mod new;
 mod openai_server;
 mod plans;
 mod reports;
+mod reusable_checks;
 mod rubric;
 mod run;
 mod runtimes;

@@ -19,7 +19,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const CACHE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/runtimes-cache");
 
 /// A sandbox with both runtimes compiled.
-async fn sandbox() -> Sandbox {
+pub(crate) async fn sandbox() -> Sandbox {
     static COMPILED: OnceCell<()> = OnceCell::const_new();
     let sandbox = Sandbox::new(SandboxConfig {
         program: env!("CARGO_BIN_EXE_assay").into(),
@@ -39,7 +39,7 @@ async fn sandbox() -> Sandbox {
 }
 
 /// The default limits, but no guard: a debugger or a busy machine must not decide here.
-fn limits(language: Language) -> Limits {
+pub(crate) fn limits(language: Language) -> Limits {
     Limits {
         wall: Duration::from_secs(120),
         ..language.limits()

@@ -4,6 +4,7 @@
 """
 
 import builtins
+import gc
 import json
 import sys
 
@@ -104,3 +105,6 @@ def describe(error, name):
 
 
 sys.setrecursionlimit(DEPTH)
+# What is here now stays for good: a collection that looked at it would copy every page of it, in each run.
+gc.collect()
+gc.freeze()
