@@ -27,12 +27,13 @@ use crate::verdict::{ErrorKind, GradeError, Recourse, Verdict};
 #[command(after_help = "\
 Examples:
   assay check graders/checks/csv-shape.wat tests/fixtures/csv/cleaned/job.json
+  assay check graders/checks/word-count.py tests/fixtures/summary/good/job.json --param min=10
   assay check my.wasm job.json --attachments '*.csv' --param columns=3
   assay check my.wasm --inspect
 
 Exit status: 0 pass, 1 fail, 2 the check or the job cannot be used, 3 our own trouble.")]
 pub(super) struct CheckArgs {
-    /// The check: .wat or .wasm
+    /// The check: .py, .js, .wat or .wasm
     file: PathBuf,
     /// The job's JSON file; its attachments may lie beside it
     #[arg(required_unless_present = "inspect")]
