@@ -13,6 +13,7 @@ mod grader;
 mod judge;
 mod listener;
 mod live;
+mod model;
 mod prompt;
 mod quotes;
 mod recorded;
@@ -27,7 +28,8 @@ use std::sync::Arc;
 use super::{Grader, Kind, Tools};
 use crate::plan::{KindRules, PlannedGrader, Stage};
 use crate::verdict::GradeError;
-pub use judge::{Judge, JudgeError, JudgeMode, JudgeSettings, ResponseFormat, UnknownResponseFormat};
+pub use judge::{Judge, JudgeError, JudgeMode};
+pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
 
 /// The kind `rubric`.
 pub static KIND: Kind = Kind {

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::super::answer::MAX_ANSWER_BYTES;
-use super::super::judge::{Finish, JudgeError, JudgeSettings, Question, Reply, ResponseFormat};
+use super::super::judge::{Finish, JudgeError, Question, Reply};
 use super::super::listener::Listener;
+use super::super::model::{JudgeSettings, ResponseFormat};
 use super::chunk::Chunk;
 use super::endpoint::Endpoint;
 use super::transport::{StatusError, Transport};

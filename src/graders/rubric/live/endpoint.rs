@@ -6,7 +6,8 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::super::judge::{JudgeError, JudgeSettings};
+use super::super::judge::JudgeError;
+use super::super::model::JudgeSettings;
 
 /// An endpoint and its key.
 #[derive(Clone)]

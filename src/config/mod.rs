@@ -1,12 +1,14 @@
 //! Settings: flags, then `ASSAY_*` environment, then `assay.toml`. The only reader of the environment.
 
+mod judge;
+
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::graders::rubric::{ResponseFormat, UnknownResponseFormat};
+pub use judge::JudgeEndpoint;
+use judge::JudgeTable;
 
 /// Flags that every command takes; each also an environment variable.
 #[derive(Debug, Clone, Default, Args)]
@@ -86,29 +88,6 @@ pub struct Config {
     pub judge: Option<JudgeEndpoint>,
 }
 
-/// An OpenAI-compatible endpoint.
-#[derive(Debug, Clone)]
-pub struct JudgeEndpoint {
-    /// Base URL, e.g. `https://api.openai.com/v1`.
-    pub base_url: String,
-    /// The key; empty where the endpoint needs none.
-    pub api_key: SecretString,
-    /// Model for rubrics that name none.
-    pub model: Option<String>,
-    /// How the form of the answer is asked for.
-    pub response_format: ResponseFormat,
-    /// Sampling temperature, where it is to be asked for.
-    pub temperature: Option<f64>,
-    /// Most tokens of an answer, where that is to be asked for.
-    pub max_completion_tokens: Option<u32>,
-    /// Longest time of one call in all, in seconds.
-    pub timeout_seconds: u64,
-    /// Longest time to connect, in seconds; the usual one where none.
-    pub connect_timeout_seconds: Option<u64>,
-    /// Longest silence within an answer, in seconds; the usual one where none.
-    pub read_timeout_seconds: Option<u64>,
-}
-
 /// The settings file. Unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -120,61 +99,6 @@ struct File {
     runtimes: Option<PathBuf>,
     sandbox_children: Option<usize>,
     judge: JudgeTable,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct JudgeTable {
-    base_url: Option<String>,
-    model: Option<String>,
-    response_format: Option<ResponseFormat>,
-    temperature: Option<f64>,
-    max_completion_tokens: Option<u32>,
-    timeout_seconds: Option<u64>,
-    connect_timeout_seconds: Option<u64>,
-    read_timeout_seconds: Option<u64>,
-}
-
-impl JudgeTable {
-    /// Refuses what no call could be made with.
-    fn check(&self) -> Result<(), ConfigError> {
-        let setting = |key, message: &str| {
-            Err(ConfigError::Setting {
-                key,
-                message: message.to_owned(),
-            })
-        };
-        let counts = [
-            (
-                "judge.max_completion_tokens",
-                self.max_completion_tokens.map(u64::from),
-            ),
-            ("judge.timeout_seconds", self.timeout_seconds),
-            ("judge.connect_timeout_seconds", self.connect_timeout_seconds),
-            ("judge.read_timeout_seconds", self.read_timeout_seconds),
-        ];
-        for (key, count) in counts {
-            if count == Some(0) {
-                return setting(key, "must be above zero; leave it out for the usual value");
-            }
-        }
-        if self
-            .temperature
-            .is_some_and(|temperature| !(0.0..=2.0).contains(&temperature))
-        {
-            return setting(
-                "judge.temperature",
-                "must be from 0 to 2; leave it out for the model's own",
-            );
-        }
-        if self.model.as_ref().is_some_and(|model| model.trim().is_empty()) {
-            return setting(
-                "judge.model",
-                "must name a model; leave it out where every rubric names one",
-            );
-        }
-        Ok(())
-    }
 }
 
 /// The settings cannot be used.
@@ -219,9 +143,6 @@ pub enum ConfigError {
 
 const FILE_NAME: &str = "assay.toml";
 
-/// How the form of the judge's answer is asked for.
-const RESPONSE_FORMAT: &str = "ASSAY_JUDGE_RESPONSE_FORMAT";
-
 impl Config {
     /// Puts the settings together.
     ///
@@ -255,41 +176,9 @@ impl Config {
             cache: place(&args.cache, file.cache, ".assay/cache"),
             runtimes: place(&args.runtimes, file.runtimes, ".assay/runtimes"),
             sandbox_children: children.unwrap_or(cores).clamp(1, 64),
-            judge: judge(file.judge)?,
+            judge: judge::endpoint(file.judge)?,
         })
     }
-}
-
-/// The judge's endpoint: `OPENAI_BASE_URL` and `OPENAI_API_KEY` as every client of that protocol reads them. A key
-/// alone means the protocol's own server; nothing at all means no judge.
-fn judge(file: JudgeTable) -> Result<Option<JudgeEndpoint>, ConfigError> {
-    file.check()?;
-    let api_key = variable("OPENAI_API_KEY");
-    let base_url = variable("OPENAI_BASE_URL").or(file.base_url);
-    if api_key.is_none() && base_url.is_none() {
-        return Ok(None);
-    }
-    let response_format = match variable(RESPONSE_FORMAT) {
-        Some(text) => Some(
-            text.parse()
-                .map_err(|error: UnknownResponseFormat| ConfigError::Variable {
-                    name: RESPONSE_FORMAT,
-                    message: error.to_string(),
-                })?,
-        ),
-        None => file.response_format,
-    };
-    Ok(Some(JudgeEndpoint {
-        base_url: base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned()),
-        api_key: SecretString::from(api_key.unwrap_or_default()),
-        model: variable("ASSAY_MODEL").or(file.model),
-        response_format: response_format.unwrap_or(ResponseFormat::JsonSchema),
-        temperature: file.temperature,
-        max_completion_tokens: file.max_completion_tokens,
-        timeout_seconds: file.timeout_seconds.unwrap_or(120),
-        connect_timeout_seconds: file.connect_timeout_seconds,
-        read_timeout_seconds: file.read_timeout_seconds,
-    }))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -320,7 +209,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 mod tests {
     use super::*;
 
-    fn load(text: &str) -> Result<Config, String> {
+    pub(super) fn load(text: &str) -> Result<Config, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("assay.toml");
         std::fs::write(&path, text).unwrap();
@@ -342,30 +231,6 @@ mod tests {
         assert_eq!(config.graders, Path::new("g"));
         assert_eq!(config.journal, Path::new("from-the-flag.sqlite"));
         assert_eq!(config.prompts, Path::new("prompts"));
-    }
-
-    #[test]
-    fn every_setting_of_the_judge_can_be_written_and_no_senseless_one() {
-        let judge = |text: &str| load(&format!("[judge]\nbase_url = \"http://127.0.0.1:1/v1\"\n{text}"));
-        let text = "response_format = \"text\"\ntemperature = 0\nmax_completion_tokens = 900\ntimeout_seconds = 30\n\
-                    connect_timeout_seconds = 5\nread_timeout_seconds = 25\n";
-        let endpoint = judge(text).unwrap().judge.unwrap();
-        assert_eq!(endpoint.response_format, ResponseFormat::Text);
-        assert_eq!(
-            (endpoint.temperature, endpoint.max_completion_tokens),
-            (Some(0.0), Some(900))
-        );
-        assert_eq!(endpoint.timeout_seconds, 30);
-        assert_eq!(
-            (endpoint.connect_timeout_seconds, endpoint.read_timeout_seconds),
-            (Some(5), Some(25))
-        );
-        let wrong = |text: &str| judge(text).unwrap_err();
-        insta::assert_snapshot!(wrong("timeout_seconds = 0"), @"judge.timeout_seconds: must be above zero; leave it out for the usual value");
-        insta::assert_snapshot!(wrong("max_completion_tokens = 0"), @"judge.max_completion_tokens: must be above zero; leave it out for the usual value");
-        insta::assert_snapshot!(wrong("temperature = 2.5"), @"judge.temperature: must be from 0 to 2; leave it out for the model's own");
-        insta::assert_snapshot!(wrong("model = \" \""), @"judge.model: must name a model; leave it out where every rubric names one");
-        insta::assert_snapshot!(wrong("response_format = \"json\""), @"/assay.toml:3: unknown variant `json`, expected `json-schema` or `text`");
     }
 
     #[test]
