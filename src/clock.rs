@@ -1,4 +1,4 @@
-//! What time it is. Passed in, so that a test can hold it still; no clock decides a verdict.
+//! What time it is. Passed in, for the heart asks no machine; no clock decides a verdict.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,11 +13,6 @@ impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
         Self(Arc::new(Timestamp::now))
-    }
-
-    /// A clock that stands still.
-    pub fn fixed(at: Timestamp) -> Self {
-        Self(Arc::new(move || at))
     }
 
     /// Now, in whole microseconds.

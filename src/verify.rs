@@ -9,7 +9,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
-use crate::entry::{Audience, cut};
+use crate::entry::Audience;
 use crate::graders::{self, Context, Grader, Tools};
 use crate::outcome::{Decision, GraderEnd, GraderReport, Outcome, Verification};
 use crate::plan::{Plan, PlannedGrader, Stage};
@@ -128,7 +128,7 @@ async fn reject_hand_in(
         kind: "hand-in".to_owned(),
         verdict: GraderEnd::Fail,
         score: Some(Score::ZERO),
-        reason: cut(&context.log.clean(&reason), MAX_REASON_BYTES),
+        reason: context.log.clean_within(&reason, MAX_REASON_BYTES),
         millis: 0,
     };
     tell_report(&report, context).await;
@@ -233,7 +233,7 @@ fn report(planned: &PlannedGrader, graded: Option<&Graded>, context: &Context) -
         kind: planned.kind.to_owned(),
         verdict,
         score,
-        reason: cut(&context.log.clean(&reason), MAX_REASON_BYTES),
+        reason: context.log.clean_within(&reason, MAX_REASON_BYTES),
         millis,
     }
 }
@@ -261,6 +261,19 @@ fn failed_gates<'a>(plan: &'a Plan, results: &'a [Option<Graded>]) -> impl Itera
     })
 }
 
+/// Ends without a decision and tells so: also for whoever meets trouble before the graders do.
+pub async fn undecided(error: GradeError, graders: Vec<GraderReport>, context: &Context) -> Verification {
+    let error = GradeError::new(error.kind, context.log.clean(&error.message));
+    let content = json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
+    context.log.result(Audience::Public, &content).await;
+    let text = format!("no decision, {}: {}", error.kind, error.message);
+    context.log.info(Audience::Operator, text).await;
+    Verification {
+        decision: Err(error),
+        graders,
+    }
+}
+
 /// Adds up, and tells the decision. Verified needs every grader asked, every gate passed and the threshold
 /// reached.
 async fn conclude(
@@ -275,15 +288,7 @@ async fn conclude(
         .map(|(planned, graded)| report(planned, graded.as_ref(), context))
         .collect();
     if let Err(error) = errors {
-        let error = GradeError::new(error.kind, context.log.clean(&error.message));
-        let content = json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
-        context.log.result(Audience::Public, &content).await;
-        let text = format!("no decision, {}: {}", error.kind, error.message);
-        context.log.info(Audience::Operator, text).await;
-        return Verification {
-            decision: Err(error),
-            graders,
-        };
+        return undecided(error, graders, context).await;
     }
     let scores = plan.graders.iter().zip(&results).map(|(planned, graded)| {
         let verdict = graded.as_ref().and_then(|(result, _)| result.as_ref().ok());

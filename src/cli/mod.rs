@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::causes::in_full;
 use crate::config::CommonArgs;
 use crate::telemetry;
 
@@ -144,7 +145,7 @@ pub fn main() -> ExitCode {
     match started.and_then(|()| dispatch(cli)) {
         Ok(exit) => exit.into(),
         Err(CliError { exit, error }) => {
-            let _ = writeln!(anstream::stderr(), "assay: {}", in_full(&error));
+            let _ = writeln!(anstream::stderr(), "assay: {}", in_full(error.as_ref()));
             exit.into()
         }
     }
@@ -183,17 +184,4 @@ fn heard(written: std::io::Result<()>) -> Result<(), CliError> {
         )),
         Err(_) | Ok(()) => Ok(()),
     }
-}
-
-/// The error with its causes, each said once: many repeat theirs.
-fn in_full(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-    }
-    text
 }

@@ -167,7 +167,7 @@ fn judge(flag: JudgeFlag, config: &Config) -> Result<JudgeChoice, CliError> {
                 "no model is configured: set OPENAI_API_KEY, and OPENAI_BASE_URL for another server"
             ))
         })?;
-        Ok::<_, CliError>(setup::judge_settings(endpoint))
+        Ok::<_, CliError>(endpoint.clone())
     };
     Ok(match flag {
         JudgeFlag::Fixture => JudgeChoice::Fixture,

@@ -1,11 +1,8 @@
 //! From settings to the parts that commands use.
 
-use std::time::Duration;
-
 use crate::cli::CliError;
-use crate::config::{CommonArgs, Config, JudgeEndpoint};
+use crate::config::{CommonArgs, Config};
 use crate::graders;
-use crate::graders::rubric::JudgeSettings;
 use crate::journal::SqliteJournal;
 use crate::plan::PlanFolders;
 use crate::sandbox::{Sandbox, SandboxConfig};
@@ -51,22 +48,4 @@ pub(super) async fn journal(config: &Config) -> Result<SqliteJournal, CliError> 
     SqliteJournal::open(&config.journal)
         .await
         .map_err(CliError::trouble)
-}
-
-pub(super) fn judge_settings(endpoint: &JudgeEndpoint) -> JudgeSettings {
-    let usual = JudgeSettings::new(&endpoint.base_url, endpoint.api_key.clone());
-    JudgeSettings {
-        model: endpoint.model.clone(),
-        response_format: endpoint.response_format,
-        temperature: endpoint.temperature,
-        max_completion_tokens: endpoint.max_completion_tokens,
-        call_timeout: Duration::from_secs(endpoint.timeout_seconds),
-        connect_timeout: endpoint
-            .connect_timeout_seconds
-            .map_or(usual.connect_timeout, Duration::from_secs),
-        read_timeout: endpoint
-            .read_timeout_seconds
-            .map_or(usual.read_timeout, Duration::from_secs),
-        ..usual
-    }
 }

@@ -1,36 +1,18 @@
 //! The judge's settings.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{ConfigError, variable};
-use crate::graders::rubric::{ResponseFormat, UnknownResponseFormat};
+use crate::graders::rubric::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
 
 /// How the form of the judge's answer is asked for.
 const RESPONSE_FORMAT: &str = "ASSAY_JUDGE_RESPONSE_FORMAT";
 
-/// An OpenAI-compatible endpoint.
-#[derive(Debug, Clone)]
-pub struct JudgeEndpoint {
-    /// Base URL, e.g. `https://api.openai.com/v1`.
-    pub base_url: String,
-    /// The key; empty where the endpoint needs none.
-    pub api_key: SecretString,
-    /// Model for rubrics that name none.
-    pub model: Option<String>,
-    /// How the form of the answer is asked for.
-    pub response_format: ResponseFormat,
-    /// Sampling temperature, where it is to be asked for.
-    pub temperature: Option<f64>,
-    /// Most tokens of an answer, where that is to be asked for.
-    pub max_completion_tokens: Option<u32>,
-    /// Longest time of one call in all, in seconds.
-    pub timeout_seconds: u64,
-    /// Longest time to connect, in seconds; the usual one where none.
-    pub connect_timeout_seconds: Option<u64>,
-    /// Longest silence within an answer, in seconds; the usual one where none.
-    pub read_timeout_seconds: Option<u64>,
-}
+/// Longest time of one call in all, in seconds, where the file does not say.
+const CALL_SECONDS: u64 = 120;
 
 /// The table `[judge]` of the settings file.
 #[derive(Debug, Default, Deserialize)]
@@ -90,7 +72,7 @@ impl JudgeTable {
 
 /// The judge's endpoint: `OPENAI_BASE_URL` and `OPENAI_API_KEY` as every client of that protocol reads them. A key
 /// alone means the protocol's own server; nothing at all means no judge.
-pub(super) fn endpoint(file: JudgeTable) -> Result<Option<JudgeEndpoint>, ConfigError> {
+pub(super) fn endpoint(file: JudgeTable) -> Result<Option<JudgeSettings>, ConfigError> {
     file.check()?;
     let api_key = variable("OPENAI_API_KEY");
     let base_url = variable("OPENAI_BASE_URL").or(file.base_url);
@@ -107,16 +89,18 @@ pub(super) fn endpoint(file: JudgeTable) -> Result<Option<JudgeEndpoint>, Config
         ),
         None => file.response_format,
     };
-    Ok(Some(JudgeEndpoint {
-        base_url: base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned()),
-        api_key: SecretString::from(api_key.unwrap_or_default()),
+    let base_url = base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
+    let usual = JudgeSettings::new(base_url, SecretString::from(api_key.unwrap_or_default()));
+    let seconds = |asked: Option<u64>, usual| asked.map_or(usual, Duration::from_secs);
+    Ok(Some(JudgeSettings {
         model: variable("ASSAY_MODEL").or(file.model),
-        response_format: response_format.unwrap_or(ResponseFormat::JsonSchema),
+        response_format: response_format.unwrap_or(usual.response_format),
         temperature: file.temperature,
         max_completion_tokens: file.max_completion_tokens,
-        timeout_seconds: file.timeout_seconds.unwrap_or(120),
-        connect_timeout_seconds: file.connect_timeout_seconds,
-        read_timeout_seconds: file.read_timeout_seconds,
+        call_timeout: Duration::from_secs(file.timeout_seconds.unwrap_or(CALL_SECONDS)),
+        connect_timeout: seconds(file.connect_timeout_seconds, usual.connect_timeout),
+        read_timeout: seconds(file.read_timeout_seconds, usual.read_timeout),
+        ..usual
     }))
 }
 
@@ -136,10 +120,10 @@ mod tests {
             (endpoint.temperature, endpoint.max_completion_tokens),
             (Some(0.0), Some(900))
         );
-        assert_eq!(endpoint.timeout_seconds, 30);
+        assert_eq!(endpoint.call_timeout, Duration::from_secs(30));
         assert_eq!(
-            (endpoint.connect_timeout_seconds, endpoint.read_timeout_seconds),
-            (Some(5), Some(25))
+            (endpoint.connect_timeout, endpoint.read_timeout),
+            (Duration::from_secs(5), Duration::from_secs(25))
         );
         let wrong = |text: &str| judge(text).unwrap_err();
         insta::assert_snapshot!(wrong("timeout_seconds = 0"), @"judge.timeout_seconds: must be above zero; leave it out for the usual value");

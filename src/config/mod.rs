@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Deserialize;
 
-pub use judge::JudgeEndpoint;
+use crate::graders::rubric::JudgeSettings;
+use crate::plan::line_at;
+
 use judge::JudgeTable;
 
 /// Flags that every command takes; each also an environment variable.
@@ -85,7 +87,7 @@ pub struct Config {
     /// Processes that run checks, at most.
     pub sandbox_children: usize,
     /// The judge's endpoint, where one is configured.
-    pub judge: Option<JudgeEndpoint>,
+    pub judge: Option<JudgeSettings>,
 }
 
 /// The settings file. Unknown keys are errors.
@@ -196,7 +198,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
     })?;
     toml::from_str(&text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
-        let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+        let line = line_at(&text, start);
         ConfigError::Invalid {
             path: path.to_owned(),
             line,

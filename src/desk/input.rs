@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use crate::job::Job;
+use crate::plan::line_at;
 
 /// A file that a person wrote and that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,13 +87,7 @@ fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
 pub(super) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, InputError> {
     let text = read_text(path)?;
     toml::from_str(&text).map_err(|error| InputError {
-        line: error.span().map(|span| {
-            1 + text
-                .bytes()
-                .take(span.start)
-                .filter(|byte| *byte == b'\n')
-                .count()
-        }),
+        line: error.span().map(|span| line_at(&text, span.start)),
         ..InputError::new(path, error.message())
     })
 }

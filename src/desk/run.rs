@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::Fixture;
+use crate::causes::in_full;
 use crate::clock::Clock;
 use crate::entry::{Entry, VerificationId};
 use crate::evidence::{self, Network, Sources};
@@ -22,7 +23,7 @@ use crate::report::{ErrorReport, FixtureReport, LogLine};
 use crate::sandbox::Sandbox;
 use crate::submission::Submission;
 use crate::verdict::{ErrorKind, GradeError, Recourse};
-use crate::verify::verify;
+use crate::verify::{undecided, verify};
 
 /// Longest verification at a desk.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -123,7 +124,7 @@ impl Desk {
                 };
                 verify(&submission, plan, &tools, &context).await
             }
-            Err(error) => no_evidence(error, &context).await,
+            Err(error) => undecided(error, Vec::new(), &context).await,
         };
         drop(context);
         let entries = match recorder.await {
@@ -134,35 +135,6 @@ impl Desk {
             .conclude(id, &verification.decision, self.clock.now())
             .await?;
         Ok((verification, entries))
-    }
-}
-
-/// An error with its causes, each said once.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
-        }
-        source = error.source();
-    }
-    text
-}
-
-async fn no_evidence(error: GradeError, context: &Context) -> Verification {
-    let error = GradeError::new(error.kind, context.log.clean(&error.message));
-    let content = serde_json::json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
-    context.log.result(crate::entry::Audience::Public, &content).await;
-    let text = format!(
-        "the evidence cannot be collected, {}: {}",
-        error.kind, error.message
-    );
-    context.log.info(crate::entry::Audience::Operator, text).await;
-    Verification {
-        decision: Err(error),
-        graders: Vec::new(),
     }
 }
 

@@ -19,8 +19,8 @@ pub(super) fn line_of(text: &str, key: &str) -> Option<usize> {
     offset.map(|offset| line_at(text, offset))
 }
 
-/// The line, from 1, at a byte offset.
-pub(super) fn line_at(text: &str, offset: usize) -> usize {
+/// The line, from 1, at a byte offset of a text.
+pub fn line_at(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
 }
 

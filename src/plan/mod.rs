@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::digest::{Digest, FieldHasher};
 pub use error::{Issue, PlanError};
 pub use load::PlanFolders;
+pub use locate::line_at;
 pub use schema::{merged, plan_schema};
 
 /// When a grader runs: the cheap and certain first.

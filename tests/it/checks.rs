@@ -4,21 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use assay::plan::PlanFolders;
-use serde_json::Value;
 
 use crate::workbench::Workbench;
 
 #[test]
 fn every_check_accepts_a_fixture_and_rejects_another() {
     let repo = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let bench = Workbench::new();
-    let journal = bench.path("journal.sqlite");
-    let output = bench
-        .command(&["run", "--json", "--journal", journal.to_str().unwrap()])
-        .current_dir(repo)
-        .output()
-        .unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (report, _) = Workbench::new().run_repository();
     let folders = PlanFolders {
         plans: repo.join("graders/plans"),
         checks: repo.join("graders/checks"),

@@ -15,15 +15,7 @@ fn bench() -> Workbench {
 
 #[test]
 fn the_repositorys_own_fixtures_come_out_as_expected() {
-    let bench = Workbench::new();
-    let repo = env!("CARGO_MANIFEST_DIR");
-    let journal = bench.path("journal.sqlite");
-    let output = bench
-        .command(&["run", "--json", "--journal", journal.to_str().unwrap()])
-        .current_dir(repo)
-        .output()
-        .unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (report, ended) = Workbench::new().run_repository();
     let unexpected: Vec<_> = report["fixtures"]
         .as_array()
         .unwrap()
@@ -32,7 +24,7 @@ fn the_repositorys_own_fixtures_come_out_as_expected() {
         .map(|fixture| &fixture["why"])
         .collect();
     assert_eq!(unexpected, Vec::<&Value>::new());
-    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(ended.code, 0);
     for (key, least) in [("verified", 3), ("retry", 5), ("error", 2)] {
         let fixtures = report["fixtures"].as_array().unwrap();
         let count = fixtures
@@ -42,10 +34,7 @@ fn the_repositorys_own_fixtures_come_out_as_expected() {
         assert!(count >= least, "{count} fixtures came out {key}");
     }
     for kind in ["diff", "check", "rubric"] {
-        assert!(
-            String::from_utf8_lossy(&output.stdout).contains(&format!("\"kind\": \"{kind}\"")),
-            "{kind}"
-        );
+        assert!(ended.out.contains(&format!("\"kind\": \"{kind}\"")), "{kind}");
     }
 }
 

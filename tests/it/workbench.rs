@@ -87,6 +87,15 @@ impl Workbench {
         let report = serde_json::from_str(&ended.out).unwrap_or(Value::Null);
         (report, ended)
     }
+
+    /// The report of a run of the repository's own fixtures, its journal kept in the bench, and how it ended.
+    pub(crate) fn run_repository(&self) -> (Value, Ended) {
+        let journal = self.path("journal.sqlite");
+        let mut command = self.command(&["run", "--json", "--journal", journal.to_str().unwrap()]);
+        let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        let report = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+        (report, Ended::of(&output, self.folder.path()))
+    }
 }
 
 impl Ended {
