@@ -22,6 +22,19 @@ impl VerificationId {
     }
 }
 
+impl From<uuid::Uuid> for VerificationId {
+    fn from(id: uuid::Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl VerificationId {
+    /// The id as databases keep it.
+    pub fn uuid(self) -> uuid::Uuid {
+        self.0
+    }
+}
+
 impl Default for VerificationId {
     fn default() -> Self {
         Self::new()
@@ -41,6 +54,11 @@ impl std::str::FromStr for VerificationId {
         text.parse().map(Self)
     }
 }
+
+/// The text is no word for a type or an audience.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is neither a type nor an audience of entries")]
+pub struct ParseEntryWordError(String);
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -65,6 +83,17 @@ impl EntryType {
     }
 }
 
+impl std::str::FromStr for EntryType {
+    type Err = ParseEntryWordError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Info, Self::Reasoning, Self::Result]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| ParseEntryWordError(text.to_owned()))
+    }
+}
+
 /// Who may read an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -82,6 +111,17 @@ impl Audience {
             Self::Public => "public",
             Self::Operator => "operator",
         }
+    }
+}
+
+impl std::str::FromStr for Audience {
+    type Err = ParseEntryWordError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Public, Self::Operator]
+            .into_iter()
+            .find(|audience| audience.as_str() == text)
+            .ok_or_else(|| ParseEntryWordError(text.to_owned()))
     }
 }
 

@@ -1,8 +1,10 @@
 //! The journal: verifications and their append-only, hash-chained log.
 //!
-//! Only this folder knows sqlx. One trait; `sqlite` is the desk's driver.
+//! Only this folder knows sqlx. One trait, two drivers: `sqlite` for the desk, `postgres` for the pool. What only the
+//! pool's needs (claims, leases, group commits, settlement) is in `postgres` alone.
 
 mod chain;
+mod postgres;
 mod recorder;
 mod sqlite;
 
@@ -16,6 +18,7 @@ use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{ChainError, verify_chain};
+pub use postgres::PgJournal;
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
 
@@ -24,6 +27,10 @@ pub use sqlite::SqliteJournal;
 pub enum Cause {
     /// Somebody ran fixtures or a job at a desk; moves nothing.
     Desk,
+    /// The work was handed in.
+    Submission,
+    /// Somebody disputes an earlier decision.
+    Dispute,
 }
 
 impl Cause {
@@ -31,6 +38,8 @@ impl Cause {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Desk => "desk",
+            Self::Submission => "submission",
+            Self::Dispute => "dispute",
         }
     }
 }
@@ -82,7 +91,7 @@ pub struct VerificationRow {
     pub submission: Digest,
     /// When it began.
     pub started_at: Timestamp,
-    /// `verified`, `retry` or `error`; none while it runs.
+    /// `verified`, `retry`, `error`, or how else it ended (`taken-over`, `closed`); none while it runs.
     pub outcome: Option<String>,
     /// Entries so far.
     pub entries: u32,
@@ -106,6 +115,24 @@ pub enum JournalError {
     /// Its tables cannot be brought up to date.
     #[error("the journal was written by another version of assay; move its file away to begin a new one")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The tables cannot be made.
+    #[error("the journal's tables cannot be made")]
+    SetUp(#[source] sqlx::migrate::MigrateError),
+    /// The tables are missing or another version's.
+    #[error(
+        "the tables in {place} are not those of this version (applied {applied:?}, needed {newest:?}): run `assay setup`"
+    )]
+    NotSetUp {
+        /// Where.
+        place: String,
+        /// The newest migration that was applied.
+        applied: Option<i64>,
+        /// The newest that this version knows.
+        newest: Option<i64>,
+    },
+    /// The address cannot be read.
+    #[error("the database's URL cannot be read: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
+    Url,
     /// A statement failed.
     #[error("the journal cannot be read or written")]
     Statement(#[from] sqlx::Error),
@@ -118,6 +145,19 @@ pub enum JournalError {
     /// A row holds what no version of ours writes.
     #[error("the journal holds a row that cannot be read: {0}")]
     Damaged(String),
+}
+
+/// How a verification's end is written: its outcome, and the decision or the error as JSON.
+fn ending_words(decision: &Result<Decision, GradeError>) -> Result<(&'static str, String), JournalError> {
+    match decision {
+        Ok(decision) => serde_json::to_string(decision)
+            .map(|content| (decision.outcome.as_str(), content))
+            .map_err(|error| JournalError::Damaged(error.to_string())),
+        Err(error) => Ok((
+            "error",
+            serde_json::json!({"error": error.kind, "message": error.message}).to_string(),
+        )),
+    }
 }
 
 /// Where verifications and their logs are kept. What a method has returned `Ok` for is durable.

@@ -11,7 +11,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row as _, SqlitePool};
 
-use super::{Journal, JournalError, NewVerification, VerificationRow};
+use super::{Journal, JournalError, NewVerification, VerificationRow, ending_words};
 use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_hash};
 use crate::job::JobId;
@@ -164,14 +164,7 @@ impl Journal for SqliteJournal {
         decision: &Result<Decision, GradeError>,
         at: Timestamp,
     ) -> Result<(), JournalError> {
-        let (outcome, content) = match decision {
-            Ok(decision) => (decision.outcome.as_str(), serde_json::to_string(decision)),
-            Err(error) => (
-                "error",
-                Ok(serde_json::json!({"error": error.kind, "message": error.message}).to_string()),
-            ),
-        };
-        let content = content.map_err(|error| JournalError::Damaged(error.to_string()))?;
+        let (outcome, content) = ending_words(decision)?;
         let ended = sqlx::query(
             "UPDATE verification SET ended_at = ?, outcome = ?, decision = ? WHERE id = ? AND ended_at IS NULL",
         )
@@ -235,17 +228,8 @@ fn verification(row: &SqliteRow) -> Result<VerificationRow, JournalError> {
 }
 
 fn log_entry(row: &SqliteRow) -> Result<LogEntry, JournalError> {
-    let kind = match row.try_get::<&str, _>("type")? {
-        "info" => EntryType::Info,
-        "reasoning" => EntryType::Reasoning,
-        "result" => EntryType::Result,
-        other => return Err(JournalError::Damaged(format!("entry type `{other}`"))),
-    };
-    let audience = match row.try_get::<&str, _>("audience")? {
-        "public" => Audience::Public,
-        "operator" => Audience::Operator,
-        other => return Err(JournalError::Damaged(format!("audience `{other}`"))),
-    };
+    let kind: EntryType = parsed(row, "type")?;
+    let audience: Audience = parsed(row, "audience")?;
     let salt: &[u8] = row.try_get("salt")?;
     Ok(LogEntry {
         id: row.try_get("id")?,

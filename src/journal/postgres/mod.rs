@@ -1,0 +1,128 @@
+//! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
+
+mod journal;
+mod time;
+
+use std::borrow::Cow;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use super::JournalError;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");
+static MARKETPLACE: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/marketplace");
+
+/// Where our migrations are noted: a marketplace that uses sqlx has its own `_sqlx_migrations`.
+const MIGRATIONS_TABLE: &str = "assay.migration";
+const MARKETPLACE_MIGRATIONS_TABLE: &str = "assay.marketplace_migration";
+
+/// Longest wait for a connection.
+const CONNECTING: Duration = Duration::from_secs(10);
+
+/// The pool's journal. Cheap to clone.
+#[derive(Clone)]
+pub struct PgJournal {
+    pool: PgPool,
+    place: String,
+}
+
+impl PgJournal {
+    /// Connects with at most `connections` connections, and checks nothing yet.
+    ///
+    /// # Errors
+    /// A URL that cannot be read, a server that cannot be reached. The message holds no password.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self, JournalError> {
+        // What cannot be parsed may hold a password: never repeated.
+        let options = PgConnectOptions::from_str(url).map_err(|_| JournalError::Url)?;
+        let options = options.application_name("assay");
+        let place = format!(
+            "postgres://{}:{}/{}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or_default()
+        );
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(CONNECTING)
+            .connect_with(options)
+            .await
+            .map_err(|source| JournalError::Open {
+                place: place.clone(),
+                source,
+            })?;
+        Ok(Self { pool, place })
+    }
+
+    /// Makes or updates our tables. Needs the rights of their owner; several may run at once.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn set_up(&self) -> Result<(), JournalError> {
+        self.migrate(&MIGRATIONS, MIGRATIONS_TABLE).await
+    }
+
+    /// Makes the marketplace's tables, for a demonstration or a test.
+    ///
+    /// # Errors
+    /// Where the database refuses, e.g. because there is a marketplace already.
+    pub async fn set_up_demo_marketplace(&self) -> Result<(), JournalError> {
+        self.migrate(&MARKETPLACE, MARKETPLACE_MIGRATIONS_TABLE).await
+    }
+
+    async fn migrate(
+        &self,
+        migrations: &sqlx::migrate::Migrator,
+        table: &'static str,
+    ) -> Result<(), JournalError> {
+        let mut migrator = sqlx::migrate::Migrator::with_migrations(migrations.iter().cloned().collect());
+        migrator.dangerous_set_table_name(Cow::Borrowed(table));
+        migrator.create_schema("assay");
+        migrator.run(&self.pool).await.map_err(JournalError::SetUp)
+    }
+
+    /// Whether the tables are those of this version.
+    ///
+    /// # Errors
+    /// [`JournalError::NotSetUp`] where `assay setup` has yet to run.
+    pub async fn check_set_up(&self) -> Result<(), JournalError> {
+        let known: Option<String> = sqlx::query_scalar("SELECT to_regclass($1)::text")
+            .bind(MIGRATIONS_TABLE)
+            .fetch_one(&self.pool)
+            .await?;
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+        let applied: Option<i64> = match known {
+            Some(_) => {
+                sqlx::query_scalar("SELECT max(version) FROM assay.migration WHERE success")
+                    .fetch_one(&self.pool)
+                    .await?
+            }
+            None => None,
+        };
+        if applied == newest {
+            Ok(())
+        } else {
+            Err(JournalError::NotSetUp {
+                place: self.place.clone(),
+                applied,
+                newest,
+            })
+        }
+    }
+
+    /// Where the journal is, without user and password.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The connection pool, for tests that tamper with the tables.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
