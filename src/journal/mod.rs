@@ -18,7 +18,10 @@ use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{ChainError, verify_chain};
-pub use postgres::PgJournal;
+pub use postgres::{
+    Applied, Change, Checked, Decided, Effect, ExceptionRow, HeldRow, HoldReason, Market, Movement,
+    NewException, Pause, PgJournal, Settled, Situation, Sums, Transition,
+};
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
 
@@ -136,6 +139,20 @@ pub enum JournalError {
     /// A statement failed.
     #[error("the journal cannot be read or written")]
     Statement(#[from] sqlx::Error),
+    /// The database will never have it: the data do not fit its tables, or a trigger of the marketplace says no.
+    #[error("the database refuses it")]
+    Refused(#[source] sqlx::Error),
+    /// The marketplace's tables are not in this database.
+    #[error(
+        "{place} has no table `{table}` of a marketplace: point ASSAY_DATABASE_URL at the marketplace's database, or run \
+         `assay setup --demo-marketplace`"
+    )]
+    NoMarketplace {
+        /// Where.
+        place: String,
+        /// What is missing.
+        table: &'static str,
+    },
     /// The verification does not exist or has ended.
     #[error("verification {0} is not under way")]
     NotUnderWay(VerificationId),

@@ -1,6 +1,9 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
+mod brakes;
 mod journal;
+mod market;
+mod settlement;
 mod time;
 
 use std::borrow::Cow;
@@ -10,6 +13,11 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
+pub use brakes::{ExceptionRow, HeldRow, Pause};
+pub use market::{Market, Movement, Sums};
+pub use settlement::{
+    Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
+};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");
 static MARKETPLACE: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/marketplace");
