@@ -12,12 +12,15 @@ macro_rules! say {
 
 mod check;
 mod diff;
+mod keys;
 mod log;
 mod new;
+mod pause;
 mod plan;
 mod rounds;
 mod run;
 mod schema;
+mod settle;
 mod setup;
 
 use std::io::Write as _;
@@ -125,6 +128,14 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print the verification log of a job
     Log(log::LogArgs),
+    /// Make, list and revoke the keys that sign receipts
+    Keys(keys::KeysArgs),
+    /// Apply outcomes: pay, count attempts; show and end what was not applied
+    Settle(settle::SettleArgs),
+    /// Let verified outcomes wait
+    Pause(pause::PauseArgs),
+    /// End a pause
+    Resume(pause::PauseArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -170,6 +181,10 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Schema(args) => schema::run(&args),
             Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,
+            Command::Keys(args) => keys::run(args, &common),
+            Command::Settle(args) => settle::run(args, &common).await,
+            Command::Pause(args) => pause::run(args, true, &common).await,
+            Command::Resume(args) => pause::run(args, false, &common).await,
             Command::Diff(_) => Ok(Exit::Good),
         }
     })

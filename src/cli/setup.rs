@@ -1,11 +1,19 @@
 //! From settings to the parts that commands use.
 
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+
 use crate::cli::CliError;
 use crate::config::{CommonArgs, Config};
 use crate::graders;
-use crate::journal::SqliteJournal;
+use crate::journal::{Market, PgJournal, SqliteJournal};
 use crate::plan::PlanFolders;
+use crate::queue::{Queue, RabbitQueue, RabbitSettings};
 use crate::sandbox::{Sandbox, SandboxConfig};
+
+/// Connections of settlement: one for each outcome that is applied at a time, and some for what waits.
+const SETTLE_CONNECTIONS: u32 = 24;
 
 /// What a sandbox says of itself where Landlock and seccomp both hold.
 const FULL_CONFINEMENT: &str = "landlock on, seccomp on";
@@ -48,4 +56,23 @@ pub(super) async fn journal(config: &Config) -> Result<SqliteJournal, CliError> 
     SqliteJournal::open(&config.journal)
         .await
         .map_err(CliError::trouble)
+}
+
+/// The marketplace's tables in the pool's database.
+pub(super) async fn market(config: &Config) -> Result<Market, CliError> {
+    let url = config.pool.database_url().map_err(CliError::usage)?;
+    let journal = PgJournal::connect(url.expose_secret(), SETTLE_CONNECTIONS)
+        .await
+        .map_err(CliError::trouble)?;
+    journal.check_set_up().await.map_err(CliError::usage)?;
+    journal.market().await.map_err(CliError::usage)
+}
+
+/// The broker, under a name that its operators see.
+pub(super) async fn queue(config: &Config, name: &str) -> Result<Arc<dyn Queue>, CliError> {
+    let url = config.pool.amqp_url().map_err(CliError::usage)?;
+    let queue = RabbitQueue::connect(RabbitSettings::new(url.clone(), name))
+        .await
+        .map_err(CliError::trouble)?;
+    Ok(Arc::new(queue))
 }
