@@ -4,7 +4,7 @@
 //! pool's needs (claims, leases, group commits, settlement) is in `postgres` alone.
 
 mod chain;
-mod postgres;
+pub mod postgres;
 mod recorder;
 mod sqlite;
 
@@ -17,7 +17,7 @@ use crate::job::JobId;
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
-pub use chain::{ChainError, verify_chain};
+pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use postgres::PgJournal;
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
