@@ -1,6 +1,7 @@
 //! Settings: flags, then `ASSAY_*` environment, then `assay.toml`. The only reader of the environment.
 
 mod judge;
+mod pool;
 
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,8 @@ use crate::graders::rubric::JudgeSettings;
 use crate::plan::line_at;
 
 use judge::JudgeTable;
+use pool::PoolTable;
+pub use pool::{Lost, PoolSettings, Settlement};
 
 /// Flags that every command takes; each also an environment variable.
 #[derive(Debug, Clone, Default, Args)]
@@ -88,6 +91,8 @@ pub struct Config {
     pub sandbox_children: usize,
     /// The judge's endpoint, where one is configured.
     pub judge: Option<JudgeSettings>,
+    /// The pool: broker, database, worker.
+    pub pool: PoolSettings,
 }
 
 /// The settings file. Unknown keys are errors.
@@ -101,6 +106,7 @@ struct File {
     runtimes: Option<PathBuf>,
     sandbox_children: Option<usize>,
     judge: JudgeTable,
+    pool: PoolTable,
 }
 
 /// The settings cannot be used.
@@ -132,6 +138,16 @@ pub enum ConfigError {
         key: &'static str,
         /// What is wrong.
         message: String,
+    },
+    /// What the command needs is set nowhere.
+    #[error("{name} is not set: set it, or {key} in assay.toml, to {what}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// The setting with its table.
+        key: &'static str,
+        /// What it should be.
+        what: &'static str,
     },
     /// An environment variable is not what it should be.
     #[error("{name}: {message}")]
@@ -179,6 +195,7 @@ impl Config {
             runtimes: place(&args.runtimes, file.runtimes, ".assay/runtimes"),
             sandbox_children: children.unwrap_or(cores).clamp(1, 64),
             judge: judge::endpoint(file.judge)?,
+            pool: pool::settings(file.pool, variable)?,
         })
     }
 }
