@@ -15,6 +15,7 @@ mod run;
 mod runtimes;
 mod sandbox;
 mod schema;
+mod servers;
 mod telemetry;
 mod watch;
 mod workbench;
