@@ -148,7 +148,7 @@ pub enum JournalError {
 }
 
 /// How a verification's end is written: its outcome, and the decision or the error as JSON.
-fn ending_words(decision: &Result<Decision, GradeError>) -> Result<(&'static str, String), JournalError> {
+pub(crate) fn ending_words(decision: &Result<Decision, GradeError>) -> Result<(&'static str, String), JournalError> {
     match decision {
         Ok(decision) => serde_json::to_string(decision)
             .map(|content| (decision.outcome.as_str(), content))

@@ -1,6 +1,7 @@
 //! Claims: who may grade a submission. A claim keeps the submission, its lease runs on the database's clock, and the
 //! verification's id is the fencing token of whoever holds it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
@@ -35,7 +36,7 @@ pub struct NewClaim {
     /// Digest of how the message names its plan.
     pub plan_choice: Digest,
     /// The message, with the whole job.
-    pub message: Vec<u8>,
+    pub message: Arc<Vec<u8>>,
     /// W3C trace context of the message.
     pub traceparent: Option<String>,
 }
@@ -51,6 +52,8 @@ pub struct Held {
     pub not_found: Option<(u32, Duration)>,
     /// The run that was taken over, because its lease had ended.
     pub took_over: Option<VerificationId>,
+    /// How long ago the submission was first claimed.
+    pub received_ago: Duration,
 }
 
 /// A decision as it was stored, to be published again.
@@ -99,6 +102,7 @@ struct Standing {
     starts: u32,
     tries: u32,
     not_found: Option<(u32, Duration)>,
+    received_ago: Duration,
 }
 
 impl Standing {
@@ -123,7 +127,19 @@ impl Standing {
             not_found: (not_found > 0)
                 .then(|| Ok::<_, JournalError>((not_found, millis("not_found_ms")?)))
                 .transpose()?,
+            received_ago: millis("received_ms")?,
         })
+    }
+
+    /// What whoever holds it now is told of earlier runs.
+    fn held(&self, starts: u32) -> Held {
+        Held {
+            starts,
+            tries: self.tries,
+            not_found: self.not_found,
+            took_over: None,
+            received_ago: self.received_ago,
+        }
     }
 
     /// What whoever wants the claim is told, before anything is written; `Held` where it may be taken.
@@ -137,10 +153,8 @@ impl Standing {
             "waiting" if self.left > EARLY => Ok(ClaimAnswer::Busy(self.left)),
             "running" | "waiting" if self.starts > SUSPECT_AFTER => Ok(ClaimAnswer::KillsWorkers),
             "running" | "waiting" => Ok(ClaimAnswer::Held(Held {
-                starts: self.starts + 1,
-                tries: self.tries,
-                not_found: self.not_found,
                 took_over: self.holder.filter(|_| self.state == "running"),
+                ..self.held(self.starts + 1)
             })),
             // A message that changed its plan after the decision changes nothing any more.
             "decided" | "parked" | "closed" => Ok(ClaimAnswer::Ended),
@@ -320,7 +334,8 @@ impl PgJournal {
         let mut transaction = self.pool().begin().await?;
         let row = sqlx::query(
             "SELECT *, ceil(extract(epoch FROM due_at - now()) * 1000)::bigint AS left_ms,
-                    ceil(extract(epoch FROM now() - first_not_found) * 1000)::bigint AS not_found_ms
+                    ceil(extract(epoch FROM now() - first_not_found) * 1000)::bigint AS not_found_ms,
+                    ceil(extract(epoch FROM now() - received_at) * 1000)::bigint AS received_ms
              FROM assay.claim WHERE job_id = $1 AND attempt = $2 FOR UPDATE",
         )
         .bind(job_id.as_str())
@@ -345,12 +360,7 @@ impl PgJournal {
         let standing = Standing::of(&row)?;
         // A statement whose answer was lost may have claimed it for us.
         if standing.holder == Some(*id) && standing.state == "running" {
-            return Ok(ClaimAnswer::Held(Held {
-                starts: standing.starts,
-                tries: standing.tries,
-                not_found: standing.not_found,
-                took_over: None,
-            }));
+            return Ok(ClaimAnswer::Held(standing.held(standing.starts)));
         }
         let answer = standing.answer(new)?;
         match &answer {
@@ -446,7 +456,7 @@ async fn hold(
     Ok(())
 }
 
-async fn stored_outcome(
+pub(super) async fn stored_outcome(
     connection: &mut PgConnection,
     job_id: &JobId,
     number: u32,
@@ -505,7 +515,7 @@ mod tests {
                 started_at: Timestamp::UNIX_EPOCH,
             },
             plan_choice: Digest::of(plan),
-            message: Vec::new(),
+            message: Arc::default(),
             traceparent: None,
         }
     }
@@ -520,6 +530,7 @@ mod tests {
             starts,
             tries: 2,
             not_found: None,
+            received_ago: Duration::ZERO,
         }
     }
 

@@ -16,7 +16,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use super::JournalError;
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
 pub use overdue::{Overdue, UnclaimedJob};
-pub use parked::{NewParked, ParkedRow};
+pub use parked::{NewParked, ParkedRow, Unplanned};
 pub use writer::{Ending, EndingState, GroupWriter, Written};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");

@@ -62,7 +62,7 @@ pub enum EndingState {
     /// Set aside for a person.
     Parked {
         /// Why, in kebab-case.
-        reason: String,
+        reason: &'static str,
         /// Why, for the operator.
         detail: String,
     },
