@@ -18,7 +18,12 @@ use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
-pub use postgres::PgJournal;
+pub use postgres::{
+    Applied, Change, Checked, ClaimAnswer, Claims, Decided, Effect, Ending, EndingState, ExceptionRow,
+    GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
+    ParkedRow, Pause, PgJournal, SUSPECT_AFTER, Settled, Situation, StoredOutcome, Sums, Transition,
+    UnclaimedJob, Unplanned, Written,
+};
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
 
@@ -136,6 +141,20 @@ pub enum JournalError {
     /// A statement failed.
     #[error("the journal cannot be read or written")]
     Statement(#[from] sqlx::Error),
+    /// The database will never have it: the data do not fit its tables, or a trigger of the marketplace says no.
+    #[error("the database refuses it")]
+    Refused(#[source] sqlx::Error),
+    /// The marketplace's tables are not in this database.
+    #[error(
+        "{place} has no table `{table}` of a marketplace: point ASSAY_DATABASE_URL at the marketplace's database, or run \
+         `assay setup --demo-marketplace`"
+    )]
+    NoMarketplace {
+        /// Where.
+        place: String,
+        /// What is missing.
+        table: &'static str,
+    },
     /// The verification does not exist or has ended.
     #[error("verification {0} is not under way")]
     NotUnderWay(VerificationId),
@@ -148,7 +167,9 @@ pub enum JournalError {
 }
 
 /// How a verification's end is written: its outcome, and the decision or the error as JSON.
-pub(crate) fn ending_words(decision: &Result<Decision, GradeError>) -> Result<(&'static str, String), JournalError> {
+pub(crate) fn ending_words(
+    decision: &Result<Decision, GradeError>,
+) -> Result<(&'static str, String), JournalError> {
     match decision {
         Ok(decision) => serde_json::to_string(decision)
             .map(|content| (decision.outcome.as_str(), content))

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 use crate::causes::in_full;
 use crate::entry::VerificationId;
 use crate::job::JobId;
-use crate::journal::postgres::PgJournal;
+use crate::journal::PgJournal;
 
 /// Most notes of one statement.
 const BATCH: usize = 512;

@@ -20,7 +20,7 @@ use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::JobId;
-use crate::journal::postgres::{
+use crate::journal::{
     ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
 };
 use crate::journal::{Cause, Chain, JournalError, NewVerification, ending_words};
@@ -72,7 +72,7 @@ impl Worker {
     /// Takes one message through all its steps.
     pub(super) async fn deliver(&self, message: Message, lane: Lane) -> Result<Then, DeliveryError> {
         self.crash.reached(CrashPoint::AfterDelivery, None);
-        let hand_in = match intake::read(message, &self.plans, &self.journal).await? {
+        let hand_in = match intake::read(message, &self.plans, self.market.as_ref()).await? {
             Intake::HandIn(hand_in) => hand_in,
             Intake::Park(parked) => {
                 tracing::warn!(reason = parked.reason, detail = parked.detail, "a message is parked");

@@ -7,7 +7,7 @@ use crate::digest::Digest;
 use crate::job::{Job, JobId, JobStatus};
 use crate::entry::escape_control;
 use crate::journal::JournalError;
-use crate::journal::postgres::{NewParked, PgJournal, Unplanned};
+use crate::journal::{Market, NewParked, Unplanned};
 use crate::message::{MessageError, SubmittedJob, Work, without_variables};
 use crate::plan::Plan;
 use crate::submission::Submission;
@@ -60,7 +60,7 @@ pub(super) enum Intake {
 pub(super) async fn read(
     message: Message,
     plans: &Plans,
-    journal: &PgJournal,
+    market: Option<&Market>,
 ) -> Result<Intake, JournalError> {
     let park = |about: Option<(JobId, u32)>, reason: &'static str, detail: &str| {
         Intake::Park(NewParked {
@@ -91,8 +91,12 @@ pub(super) async fn read(
     let (job, body) = match work {
         Work::Whole(job) => (job, Arc::clone(&message.body)),
         Work::Thin { submission_sha256, .. } => {
-            let Some(job) = journal.load_job(&id).await? else {
-                return Ok(park(about, "missing-job", "the marketplace has no such job"));
+            let job = match market {
+                Some(market) => market.load_job(&id).await?,
+                None => None,
+            };
+            let Some(job) = job else {
+                return Ok(park(about, "missing-job", "the marketplace has no such job, or its tables are not in this database"));
             };
             if job.attempt_count != attempt {
                 let now = job.attempt_count;

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::graders::rubric::Judge;
 use crate::health::Heart;
-use crate::journal::postgres::{Claims, GroupWriter, PgJournal};
+use crate::journal::{Claims, GroupWriter, Market, PgJournal};
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
@@ -40,6 +40,8 @@ pub use settings::WorkerSettings;
 pub struct Parts {
     /// The database.
     pub journal: PgJournal,
+    /// The marketplace's tables, where they are in the same database.
+    pub market: Option<Market>,
     /// The broker.
     pub queue: Arc<dyn Queue>,
     /// The plans.
@@ -65,6 +67,7 @@ pub struct Parts {
 /// A worker of the pool.
 pub struct Worker {
     journal: PgJournal,
+    market: Option<Market>,
     queue: Arc<dyn Queue>,
     claims: Claims,
     writer: GroupWriter,
@@ -91,6 +94,7 @@ impl Worker {
     pub fn new(parts: Parts) -> (Self, JoinHandle<()>) {
         let Parts {
             journal,
+            market,
             queue,
             plans,
             sandbox,
@@ -112,6 +116,7 @@ impl Worker {
             running: Running::default(),
             called_off: CancellationToken::new(),
             journal,
+            market,
             queue,
             plans,
             sandbox,

@@ -3,7 +3,7 @@
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::postgres::{GroupWriter, Written};
+use crate::journal::{GroupWriter, Written};
 use crate::journal::{Chain, JournalError};
 use crate::log::LogReader;
 

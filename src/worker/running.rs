@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::causes::in_full;
 use crate::entry::VerificationId;
-use crate::journal::postgres::GroupWriter;
+use crate::journal::GroupWriter;
 
 /// What runs. Cheap to clone.
 #[derive(Clone, Default)]

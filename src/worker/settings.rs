@@ -21,8 +21,6 @@ pub struct WorkerSettings {
     pub grace: Duration,
     /// What may be fetched for strangers.
     pub network: Network,
-    /// Whether the marketplace's tables are in the journal's database.
-    pub marketplace: bool,
     /// Whether a submitted job whose message is lost is judged by the default plan; else it is parked.
     pub lost_by_default_plan: bool,
     /// Since when a submitted job without a claim counts as one whose message is lost.

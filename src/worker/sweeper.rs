@@ -13,7 +13,7 @@ use super::delivery::{DeliveryError, REPUBLISH_AFTER, Then};
 use super::intake::Message;
 use crate::causes::in_full;
 use crate::digest::Digest;
-use crate::journal::postgres::{NewParked, Overdue, UnclaimedJob};
+use crate::journal::{NewParked, Overdue, UnclaimedJob};
 use crate::message::{SubmittedJob, Work, without_variables};
 use crate::queue::{Destination, Lane, Outgoing, QueueError, Source};
 
@@ -112,7 +112,7 @@ impl Worker {
             });
         }
         self.tell_parked().await?;
-        if self.settings.marketplace && round.is_multiple_of(LOST_EVERY) {
+        if self.market.is_some() && round.is_multiple_of(LOST_EVERY) {
             let lost = self.journal.unclaimed_jobs(self.settings.lost_after, ROUND).await?;
             for job in lost {
                 self.bring_back_lost(job, tasks).await?;

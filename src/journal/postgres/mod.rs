@@ -1,9 +1,12 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
+mod brakes;
 mod claims;
 mod journal;
+mod market;
 mod overdue;
 mod parked;
+mod settlement;
 mod time;
 mod writer;
 
@@ -14,9 +17,14 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
+pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
+pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow, Unplanned};
+pub use settlement::{
+    Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
+};
 pub use writer::{Ending, EndingState, GroupWriter, Written};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");

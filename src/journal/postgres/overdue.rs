@@ -118,11 +118,11 @@ impl PgJournal {
         limit: u32,
     ) -> Result<Vec<UnclaimedJob>, JournalError> {
         let rows = sqlx::query(
-            "SELECT j.id, j.attempt_count FROM jobs j
+            "SELECT j.id::text, j.attempt_count FROM jobs j
              WHERE j.status = 'submitted' AND j.updated_at < now() - $1 * interval '1 millisecond'
-               AND NOT EXISTS (SELECT FROM assay.claim c WHERE c.job_id = j.id AND c.attempt = j.attempt_count)
+               AND NOT EXISTS (SELECT FROM assay.claim c WHERE c.job_id = j.id::text AND c.attempt = j.attempt_count)
                AND NOT EXISTS (SELECT FROM assay.parked p
-                               WHERE p.job_id = j.id AND p.attempt = j.attempt_count)
+                               WHERE p.job_id = j.id::text AND p.attempt = j.attempt_count)
              ORDER BY j.updated_at LIMIT $2",
         )
         .bind(milliseconds(since))

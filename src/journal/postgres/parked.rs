@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
+use super::PgJournal;
 use super::claims::{ClaimAnswer, stored_outcome};
 use super::journal::attempt;
 use super::time::Time;
-use super::PgJournal;
 use crate::digest::Digest;
 use crate::job::JobId;
 use crate::journal::JournalError;
@@ -294,107 +294,6 @@ impl PgJournal {
         let seconds: f64 = row.try_get("seconds")?;
         let oldest = Duration::try_from_secs_f64(seconds).unwrap_or_default();
         Ok((u64::try_from(row.try_get::<i64, _>("open")?).unwrap_or(0), oldest))
-    }
-}
-
-fn parked_row(&self, id: i64) -> Result<Option<ParkedRow>, JournalError> {
-        let row = sqlx::query("SELECT * FROM assay.parked WHERE id = $1")
-            .bind(id)
-            .fetch_optional(self.pool())
-            .await?;
-        row.as_ref().map(parked_row).transpose()
-    }
-
-    /// Rows whose notice on the exchange is still to be published.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn parked_unnoticed(&self, limit: u32) -> Result<Vec<ParkedRow>, JournalError> {
-        let rows = sqlx::query(
-            "SELECT * FROM assay.parked WHERE noticed_at IS NULL AND closed_at IS NULL ORDER BY id LIMIT $1",
-        )
-        .bind(i64::from(limit))
-        .fetch_all(self.pool())
-        .await?;
-        rows.iter().map(parked_row).collect()
-    }
-
-    /// Notes that the notice was published.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn parked_noticed(&self, id: i64) -> Result<(), JournalError> {
-        sqlx::query("UPDATE assay.parked SET noticed_at = now() WHERE id = $1")
-            .bind(id)
-            .execute(self.pool())
-            .await?;
-        Ok(())
-    }
-
-    /// Closes an open row. Where its claim keeps the submission, `retried` brings it back with its counters at zero, and
-    /// `closed` closes it for good. `false`: the row was closed already, or its submission cannot come back.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn close_parked(
-        &self,
-        id: i64,
-        retried: bool,
-        (by, reason): (&str, &str),
-    ) -> Result<bool, JournalError> {
-        let mut transaction = self.pool().begin().await?;
-        let row = sqlx::query(
-            "UPDATE assay.parked SET closed_at = now(), closed_as = $2, closed_by = $3, closed_reason = $4
-             WHERE id = $1 AND closed_at IS NULL RETURNING job_id, attempt, message IS NULL AS claimed",
-        )
-        .bind(id)
-        .bind(if retried { "retried" } else { "closed" })
-        .bind(by)
-        .bind(reason)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(row) = row else { return Ok(false) };
-        let claimed: bool = row.try_get("claimed")?;
-        let state = if retried { "waiting" } else { "closed" };
-        if claimed {
-            let moved = sqlx::query(
-                "UPDATE assay.claim
-                 SET state = $3, due_at = CASE WHEN $4 THEN now() END, starts = 0, tries = 0, not_found = 0,
-                     first_not_found = NULL
-                 WHERE job_id = $1 AND attempt = $2 AND state = 'parked'",
-            )
-            .bind(row.try_get::<Option<String>, _>("job_id")?)
-            .bind(row.try_get::<Option<i32>, _>("attempt")?)
-            .bind(state)
-            .bind(retried)
-            .execute(&mut *transaction)
-            .await?;
-            if moved.rows_affected() == 0 && retried {
-                return Ok(false);
-            }
-        }
-        sqlx::query("INSERT INTO assay.act (what, target, by, reason) VALUES ($1, $2, $3, $4)")
-            .bind(if retried { "parked retry" } else { "parked close" })
-            .bind(id.to_string())
-            .bind(by)
-            .bind(reason)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(true)
-    }
-
-    /// For how long the oldest open row has been parked, in seconds.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn oldest_parked_seconds(&self) -> Result<Option<f64>, JournalError> {
-        let seconds = sqlx::query_scalar(
-            "SELECT extract(epoch FROM now() - min(parked_at))::float8 FROM assay.parked WHERE closed_at IS NULL",
-        )
-        .fetch_one(self.pool())
-        .await?;
-        Ok(seconds)
     }
 }
 

@@ -103,7 +103,9 @@ CREATE TABLE assay.settlement (
     supersedes      uuid        UNIQUE,
     outcome         text        NOT NULL CHECK (outcome IN ('verified', 'retry')),
     effect          text        NOT NULL,
-    amount_cents    bigint      NOT NULL,             -- moved to or from the receiver or sender
+    paid_user       text,                             -- who was paid or refunded, or had to give back
+    amount_cents    bigint      NOT NULL,             -- of it
+    fee_user        text,                             -- who took the fee, or gave it back
     fee_cents       bigint      NOT NULL DEFAULT 0,
     settled_at      timestamptz NOT NULL DEFAULT now()
 );
@@ -122,6 +124,7 @@ CREATE TABLE assay.held (
     approved_at     timestamptz,
     released_at     timestamptz                       -- when it was settled, or became an exception
 );
+CREATE INDEX held_open ON assay.held (held_at) WHERE released_at IS NULL;
 
 -- What settlement did not apply: it moved nothing, a person looks at it.
 CREATE TABLE assay.exception (
@@ -138,6 +141,7 @@ CREATE TABLE assay.exception (
     closed_reason   text,
     UNIQUE (digest, reason)
 );
+CREATE INDEX exception_open ON assay.exception (raised_at) WHERE closed_at IS NULL;
 
 -- What operators switched, by name: `pause`.
 CREATE TABLE assay.switch (
