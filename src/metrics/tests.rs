@@ -180,5 +180,31 @@ fn a_scrape_is_open_metrics_text_with_every_family() {
         .lines()
         .filter_map(|line| line.strip_prefix("# TYPE "))
         .collect();
-    insta::assert_snapshot!(families.join("\n"), @"");
+    insta::assert_snapshot!(families.join("\n"), @"
+    assay_deliveries counter
+    assay_redeliveries counter
+    assay_in_flight gauge
+    assay_verdicts counter
+    assay_outcomes counter
+    assay_grade_errors counter
+    assay_grading_seconds histogram
+    assay_verification_seconds histogram
+    assay_lag_seconds histogram
+    assay_parked counter
+    assay_closed counter
+    assay_parked_open gauge
+    assay_oldest_parked_seconds gauge
+    assay_swept counter
+    assay_journal_batch_jobs histogram
+    assay_journal_commit_seconds histogram
+    assay_publish_confirm_seconds histogram
+    assay_broker_losses counter
+    assay_llm_calls counter
+    assay_llm_call_seconds histogram
+    assay_llm_tokens counter
+    assay_llm_cost_dollars counter
+    assay_sandbox_children gauge
+    assay_settlements counter
+    assay_exceptions counter
+    ");
 }
