@@ -24,8 +24,8 @@ $(RUNTIMES)/%.wasm.sha256: graders/runtimes/build $(wildcard graders/wit/*.wit)
 $(RUNTIMES)/python.wasm.sha256: $(wildcard graders/runtimes/python/*.*)
 $(RUNTIMES)/javascript.wasm.sha256: $(wildcard graders/runtimes/javascript/*.*)
 
-test: lint build ## Everything: format, lints, plans, all tests
-	cargo test --locked
+test: lint build ## Everything: format, lints, plans, all tests against private servers
+	tests/servers run cargo test --locked
 	$(ASSAY) plan check
 	@echo "all good"
 

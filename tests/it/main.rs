@@ -16,6 +16,7 @@ mod run;
 mod runtimes;
 mod sandbox;
 mod schema;
+mod servers;
 mod telemetry;
 mod watch;
 mod workbench;
