@@ -192,6 +192,27 @@ impl TryFrom<Wire> for SubmittedJob {
     }
 }
 
+/// The message without the values of the job's variables, for where it is kept for people to read. What is no JSON is
+/// kept as it is: nobody can say what in it is a value.
+pub fn without_variables(message: &[u8]) -> Vec<u8> {
+    fn blank(value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(blank),
+            Value::Object(map) => map.values_mut().for_each(blank),
+            Value::Null => {}
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => *value = Value::from("[redacted]"),
+        }
+    }
+    let Ok(mut value) = serde_json::from_slice::<Value>(message) else {
+        return message.to_vec();
+    };
+    let Some(variables) = value.get_mut("job").and_then(|job| job.get_mut("env_vars")) else {
+        return message.to_vec();
+    };
+    blank(variables);
+    serde_json::to_vec(&value).unwrap_or_default()
+}
+
 impl JsonSchema for SubmittedJob {
     fn schema_name() -> Cow<'static, str> {
         "SubmittedJob".into()

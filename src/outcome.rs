@@ -1,5 +1,6 @@
 //! The plan's overall answer, and what each grader contributed to it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -135,4 +136,6 @@ pub struct Verification {
     pub decision: Result<Decision, GradeError>,
     /// The graders in the plan's order, a failed built-in gate first.
     pub graders: Vec<GraderReport>,
+    /// Digests of the interpreters that ran scripts, by the graders' names.
+    pub runtimes: BTreeMap<String, Digest>,
 }

@@ -15,7 +15,7 @@ use crate::desk::read_job;
 use crate::entry::escape_control;
 use crate::evidence::{self, Network, Sources};
 use crate::graders::rubric::Judge;
-use crate::graders::{Context, Tools, build};
+use crate::graders::{Context, JudgeSlots, Tools, build};
 use crate::log::Log;
 use crate::sandbox::{ModuleSource, Sandbox};
 use crate::shutdown;
@@ -98,6 +98,7 @@ pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, Cl
         clock,
         cancel: shutdown::token().map_err(CliError::trouble)?,
         deadline: Instant::now() + LONGEST,
+        judge_slots: JudgeSlots::Unlimited,
     };
     let (cancel, deadline) = (context.cancel.clone(), context.deadline);
     let started = std::time::Instant::now();

@@ -80,7 +80,10 @@ pub(super) fn run(args: KeysArgs, common: &CommonArgs) -> Result<Exit, CliError>
             if args.json {
                 say!("{}", json!({"kid": kid, "revoked_at": now, "reason": reason}));
             } else {
-                say!("revoked {kid}: settlement trusts it no longer as soon as it has {}", trust.display());
+                say!(
+                    "revoked {kid}: settlement trusts it no longer as soon as it has {}",
+                    trust.display()
+                );
             }
             Ok(Exit::Good)
         }
@@ -108,7 +111,10 @@ fn new(
     file.write(trust).map_err(CliError::trouble)?;
     if as_json {
         let (signing_key, kid) = (out, key.id());
-        say!("{}", json!({"kid": kid, "deployment": deployment, "signing_key": signing_key, "trust": trust}));
+        say!(
+            "{}",
+            json!({"kid": kid, "deployment": deployment, "signing_key": signing_key, "trust": trust})
+        );
     } else {
         say!("made key {} of deployment `{deployment}`", key.id());
         say!("  signing key  {}  for the workers, secret", out.display());
@@ -121,7 +127,9 @@ fn list(trust: &Path, now: Timestamp, as_json: bool) -> Result<Exit, CliError> {
     let file = TrustFile::read(trust).map_err(CliError::usage)?;
     for key in file.keys() {
         let state = key.state(now);
-        let age = key.not_before.map(|from| now.duration_since(from).as_secs() / 86_400);
+        let age = key
+            .not_before
+            .map(|from| now.duration_since(from).as_secs() / 86_400);
         if as_json {
             let mut line = serde_json::to_value(key).map_err(|error| CliError::trouble(anyhow!(error)))?;
             line["state"] = json!(state);
@@ -136,7 +144,12 @@ fn list(trust: &Path, now: Timestamp, as_json: bool) -> Result<Exit, CliError> {
             }
             _ => String::new(),
         };
-        say!("{}  {:<13}  {}{age}{why}", key.kid, state.as_str(), key.deployment);
+        say!(
+            "{}  {:<13}  {}{age}{why}",
+            key.kid,
+            state.as_str(),
+            key.deployment
+        );
     }
     Ok(Exit::Good)
 }

@@ -30,7 +30,7 @@ use clap::{Parser, Subcommand};
 
 use crate::causes::in_full;
 use crate::config::CommonArgs;
-use crate::telemetry;
+use crate::telemetry::{self, TraceSettings};
 
 /// How a command ended; the exit codes of DESIGN.md section 7.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,30 @@ struct Cli {
         env = "ASSAY_LOG"
     )]
     trace: String,
+    /// How it is traced: text, or json lines for collectors
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "ASSAY_LOG_FORMAT"
+    )]
+    trace_format: telemetry::Format,
+    /// The collector that spans are sent to, e.g. `http://127.0.0.1:4318`
+    #[cfg(feature = "otel")]
+    #[arg(long, global = true, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+}
+
+impl Cli {
+    fn traces(&self) -> TraceSettings {
+        TraceSettings {
+            level: self.trace.clone(),
+            format: self.trace_format,
+            #[cfg(feature = "otel")]
+            otlp_endpoint: self.otlp_endpoint.clone(),
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -152,11 +176,21 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    let started = telemetry::start(&cli.trace).map_err(CliError::usage);
-    match started.and_then(|()| dispatch(cli)) {
+    let traces = cli.traces();
+    let ended = match telemetry::start(&traces) {
+        Ok(_until_the_command_has_ended) => dispatch(cli),
+        Err(error) => Err(CliError::usage(error)),
+    };
+    match ended {
         Ok(exit) => exit.into(),
         Err(CliError { exit, error }) => {
-            let _ = writeln!(anstream::stderr(), "assay: {}", in_full(error.as_ref()));
+            let told = in_full(error.as_ref());
+            match traces.format {
+                telemetry::Format::Text => {
+                    let _ = writeln!(anstream::stderr(), "assay: {told}");
+                }
+                telemetry::Format::Json => tracing::error!("{told}"),
+            }
             exit.into()
         }
     }

@@ -26,7 +26,13 @@ pub(super) struct PauseArgs {
 #[derive(Debug, Args)]
 pub(super) struct ByArg {
     /// Who does this; kept with the act
-    #[arg(long = "by", value_name = "NAME", env = "USER", default_value = "operator", hide_env = true)]
+    #[arg(
+        long = "by",
+        value_name = "NAME",
+        env = "USER",
+        default_value = "operator",
+        hide_env = true
+    )]
     pub(super) name: String,
 }
 

@@ -90,7 +90,10 @@ pub(super) async fn run(args: SettleArgs, common: &CommonArgs) -> Result<Exit, C
         Some(Action::Held { json }) => {
             let held = market.held().await.map_err(CliError::trouble)?;
             print(&held, json, |row| {
-                let approved = row.approved_by.as_ref().map_or_else(String::new, |by| format!(", approved by {by}"));
+                let approved = row
+                    .approved_by
+                    .as_ref()
+                    .map_or_else(String::new, |by| format!(", approved by {by}"));
                 format!(
                     "{}  {}  {} cents  since {}  {}{approved}",
                     row.verification_id, row.job_id, row.amount_cents, row.held_at, row.reason
@@ -98,12 +101,17 @@ pub(super) async fn run(args: SettleArgs, common: &CommonArgs) -> Result<Exit, C
             })
         }
         Some(Action::Approve { ids, reason, by }) => {
-            let approved = market.approve(&ids, &by.name, &reason).await.map_err(CliError::trouble)?;
+            let approved = market
+                .approve(&ids, &by.name, &reason)
+                .await
+                .map_err(CliError::trouble)?;
             for id in &approved {
                 say!("approved {id}");
             }
             if approved.is_empty() {
-                return Err(CliError::usage(anyhow!("nothing waits under these ids: `assay settle held` shows what does")));
+                return Err(CliError::usage(anyhow!(
+                    "nothing waits under these ids: `assay settle held` shows what does"
+                )));
             }
             Ok(Exit::Good)
         }
@@ -115,12 +123,18 @@ pub(super) async fn run(args: SettleArgs, common: &CommonArgs) -> Result<Exit, C
                     (Some(by), Some(reason)) => format!("  [closed by {by}: {reason}]"),
                     _ => String::new(),
                 };
-                format!("{}  {}  {job}  {}: {}{closed}", row.id, row.raised_at, row.reason, row.detail)
+                format!(
+                    "{}  {}  {job}  {}: {}{closed}",
+                    row.id, row.raised_at, row.reason, row.detail
+                )
             })
         }
         Some(Action::Again { ids, by }) => again(&settler(&config, market)?, &ids, &by.name).await,
         Some(Action::Close { id, reason, by }) => {
-            let closed = market.close_exception(id, &by.name, &reason).await.map_err(CliError::trouble)?;
+            let closed = market
+                .close_exception(id, &by.name, &reason)
+                .await
+                .map_err(CliError::trouble)?;
             if !closed {
                 return Err(CliError::usage(anyhow!(
                     "there is no open exception {id}: `assay settle exceptions` shows those that are"
@@ -134,7 +148,12 @@ pub(super) async fn run(args: SettleArgs, common: &CommonArgs) -> Result<Exit, C
 
 fn settler(config: &Config, market: Market) -> Result<Settler, CliError> {
     let trust = Trust::open(config.pool.trust().map_err(CliError::usage)?).map_err(CliError::usage)?;
-    Ok(Settler::new(market, Arc::new(trust), config.settle.clone(), Clock::system()))
+    Ok(Settler::new(
+        market,
+        Arc::new(trust),
+        config.settle.clone(),
+        Clock::system(),
+    ))
 }
 
 async fn consume(config: &Config, market: Market) -> Result<Exit, CliError> {
@@ -143,7 +162,9 @@ async fn consume(config: &Config, market: Market) -> Result<Exit, CliError> {
     let queue = setup::queue(config, "settle").await?;
     let stop = shutdown::token().map_err(CliError::trouble)?;
     tracing::info!(deployment = config.pool.deployment, "settlement begins");
-    settle::run(Arc::clone(&queue), settler, stop).await.map_err(CliError::trouble)?;
+    settle::run(Arc::clone(&queue), settler, stop)
+        .await
+        .map_err(CliError::trouble)?;
     queue.close().await;
     Ok(Exit::Good)
 }
@@ -151,7 +172,11 @@ async fn consume(config: &Config, market: Market) -> Result<Exit, CliError> {
 async fn again(settler: &Settler, ids: &[i64], by: &str) -> Result<Exit, CliError> {
     let mut exit = Exit::Good;
     for id in ids {
-        let message = settler.market().exception_message(*id).await.map_err(CliError::trouble)?;
+        let message = settler
+            .market()
+            .exception_message(*id)
+            .await
+            .map_err(CliError::trouble)?;
         let Some(message) = message else {
             say!("{id}: there is no open exception of that number");
             exit = Exit::No;
@@ -168,7 +193,11 @@ async fn again(settler: &Settler, ids: &[i64], by: &str) -> Result<Exit, CliErro
             Settled::Held(reason) => reason.as_str(),
         };
         let reason = format!("tried again: {became}");
-        settler.market().close_exception(*id, by, &reason).await.map_err(CliError::trouble)?;
+        settler
+            .market()
+            .close_exception(*id, by, &reason)
+            .await
+            .map_err(CliError::trouble)?;
         say!("{id}: {became}");
     }
     Ok(exit)

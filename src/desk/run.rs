@@ -1,19 +1,20 @@
 //! Runs one fixture: collect, verify, keep the log, compare with what is expected.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::Fixture;
 use crate::causes::in_full;
 use crate::clock::Clock;
 use crate::entry::{Entry, VerificationId};
-use crate::evidence::{self, Network, Sources};
+use crate::evidence::{Network, Sources};
 use crate::graders::rubric::Judge;
-use crate::graders::{Context, Tools};
+use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::Job;
 use crate::journal::{self, Cause, Journal, JournalError, NewVerification};
 use crate::log::Log;
@@ -23,7 +24,7 @@ use crate::report::{ErrorReport, FixtureReport, LogLine};
 use crate::sandbox::Sandbox;
 use crate::submission::Submission;
 use crate::verdict::{ErrorKind, GradeError, Recourse};
-use crate::verify::{undecided, verify};
+use crate::verify::verify_hand_in;
 
 /// Longest verification at a desk.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -57,6 +58,7 @@ impl Desk {
                     Verification {
                         decision: Err(error),
                         graders: Vec::new(),
+                        runtimes: BTreeMap::new(),
                     },
                     Vec::new(),
                 )
@@ -96,36 +98,19 @@ impl Desk {
             clock: self.clock.clone(),
             cancel: self.cancel.clone(),
             deadline: Instant::now() + LONGEST,
+            judge_slots: JudgeSlots::Unlimited,
         };
         let sources = Sources {
             fixture,
             network: Some(Network::default()),
             ..Sources::default()
         };
-        // Collecting ends with the verification that it is for, like every grader.
-        let collecting = tokio::select! {
-            biased;
-            () = context.cancel.cancelled() => {
-                Err(GradeError::new(ErrorKind::Cancelled, "called off while evidence was collected"))
-            }
-            collected = timeout_at(context.deadline, evidence::collect(submission, sources)) => {
-                collected.unwrap_or_else(|_| {
-                    let message = "the verification's deadline passed while evidence was collected";
-                    Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
-                })
-            }
+        let tools = Tools {
+            judge,
+            sandbox: self.sandbox.clone(),
+            reveal: plan.reveal,
         };
-        let verification = match collecting {
-            Ok(submission) => {
-                let tools = Tools {
-                    judge,
-                    sandbox: self.sandbox.clone(),
-                    reveal: plan.reveal,
-                };
-                verify(&submission, plan, &tools, &context).await
-            }
-            Err(error) => undecided(error, Vec::new(), &context).await,
-        };
+        let verification = verify_hand_in(submission, sources, plan, &tools, &context).await;
         drop(context);
         let entries = match recorder.await {
             Ok(entries) => entries?,
@@ -139,7 +124,9 @@ impl Desk {
 }
 
 fn compare(fixture: &Fixture, verification: Verification, entries: Vec<Entry>, millis: u64) -> FixtureReport {
-    let Verification { decision, graders } = verification;
+    let Verification {
+        decision, graders, ..
+    } = verification;
     let outcome = decision
         .as_ref()
         .map_or(Expect::Error, |decision| decision.outcome.into());

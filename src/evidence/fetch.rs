@@ -36,6 +36,8 @@ pub struct Network {
     pub allow_private: bool,
     /// Without encryption.
     pub allow_http: bool,
+    /// A file that its host says does not exist is its giver's fault: it has been so for long enough, and often enough.
+    pub gone_for_good: bool,
 }
 
 /// Downloads `url` into the file and says the media type that the host states. `name` is for messages.
@@ -62,7 +64,7 @@ pub(super) async fn download(
             .map_err(|reason| unreachable(name, reason))?;
         let status = response.status();
         if !status.is_redirection() {
-            let response = accept(response, name)?;
+            let response = accept(response, name, network)?;
             let media = response
                 .headers()
                 .get(CONTENT_TYPE)
@@ -153,10 +155,15 @@ async fn get(url: &Url, addresses: &[SocketAddr]) -> Result<Response, String> {
         .map_err(|error| error.without_url().to_string())
 }
 
-fn accept(response: Response, name: &str) -> Result<Response, Trouble> {
+fn accept(response: Response, name: &str, network: Network) -> Result<Response, Trouble> {
     let status = response.status();
     match status {
         StatusCode::OK => Ok(response),
+        StatusCode::NOT_FOUND | StatusCode::GONE if network.gone_for_good => Err(Fault::AttachmentGone {
+            name: name.to_owned(),
+            status: status.as_u16(),
+        }
+        .into()),
         StatusCode::NOT_FOUND | StatusCode::GONE => {
             let message = format!("`{name}`: its host says that it does not exist (status {status})");
             Err(Trouble::Ours(GradeError::new(

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use crate::plan::{KindRules, PlannedGrader};
 use crate::submission::Submission;
 use crate::verdict::{GradeError, Verdict};
-pub use context::{Context, Tools};
+pub use context::{Context, JudgeSlots, Tools};
 
 /// One judge of a submission.
 #[async_trait]

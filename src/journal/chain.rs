@@ -1,9 +1,55 @@
-//! Checking a verification's hash chain.
+//! A verification's hash chain: how it grows, and whether it holds.
 
 use serde_json::Value;
 
 use super::VerificationRow;
-use crate::entry::{EntryType, LogEntry, chain_hash, chain_start};
+use crate::digest::Digest;
+use crate::entry::{Entry, EntryType, LogEntry, chain_hash, chain_start};
+
+/// The end of a chain, to which entries are added by whoever alone writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chain {
+    /// Entries so far, and the place of the next one.
+    pub length: u32,
+    /// Hash of the last entry; of the start where there is none.
+    pub head: Digest,
+}
+
+/// An entry with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Place in the chain, from 0.
+    pub seq: u32,
+    /// The entry.
+    pub entry: Entry,
+    /// Random bytes that are hashed with the content.
+    pub salt: [u8; 16],
+    /// Chain hash.
+    pub hash: Digest,
+}
+
+impl Chain {
+    /// A chain without entries.
+    pub fn new(start: Digest) -> Self {
+        Self {
+            length: 0,
+            head: start,
+        }
+    }
+
+    /// Adds an entry.
+    pub fn push(&mut self, entry: Entry) -> Link {
+        let (seq, salt) = (self.length, rand::random());
+        self.head = chain_hash(self.head, seq, &entry, &salt);
+        self.length += 1;
+        Link {
+            seq,
+            entry,
+            salt,
+            hash: self.head,
+        }
+    }
+}
 
 /// The first thing that does not follow from what was written before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@
 //! pool's needs (claims, leases, group commits, settlement) is in `postgres` alone.
 
 mod chain;
-mod postgres;
+pub mod postgres;
 mod recorder;
 mod sqlite;
 
@@ -17,10 +17,12 @@ use crate::job::JobId;
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
-pub use chain::{ChainError, verify_chain};
+pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use postgres::{
-    Applied, Change, Checked, Decided, Effect, ExceptionRow, HeldRow, HoldReason, Market, Movement,
-    NewException, Pause, PgJournal, Settled, Situation, Sums, Transition,
+    Applied, Change, Checked, ClaimAnswer, Claims, Decided, Effect, Ending, EndingState, ExceptionRow,
+    GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
+    ParkedRow, Pause, PgJournal, SUSPECT_AFTER, Settled, Situation, StoredOutcome, Sums, Transition,
+    UnclaimedJob, Unplanned, Written,
 };
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
@@ -165,7 +167,9 @@ pub enum JournalError {
 }
 
 /// How a verification's end is written: its outcome, and the decision or the error as JSON.
-fn ending_words(decision: &Result<Decision, GradeError>) -> Result<(&'static str, String), JournalError> {
+pub(crate) fn ending_words(
+    decision: &Result<Decision, GradeError>,
+) -> Result<(&'static str, String), JournalError> {
     match decision {
         Ok(decision) => serde_json::to_string(decision)
             .map(|content| (decision.outcome.as_str(), content))

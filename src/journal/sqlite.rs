@@ -11,9 +11,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{Row as _, SqlitePool};
 
-use super::{Journal, JournalError, NewVerification, VerificationRow, ending_words};
-use crate::digest::Digest;
-use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_hash};
+use super::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words};
+use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId};
 use crate::job::JobId;
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
@@ -126,11 +125,17 @@ impl Journal for SqliteJournal {
                 .await?
                 .ok_or(JournalError::NotUnderWay(id))?;
         let job_id: String = row.try_get("job_id")?;
-        let mut seq: u32 = row.try_get("next_seq")?;
-        let mut head: Digest = parsed(&row, "head")?;
+        let mut chain = Chain {
+            length: row.try_get("next_seq")?,
+            head: parsed(&row, "head")?,
+        };
         for entry in entries {
-            let salt: [u8; 16] = rand::random();
-            head = chain_hash(head, seq, &entry, &salt);
+            let Link {
+                seq,
+                entry,
+                salt,
+                hash,
+            } = chain.push(entry);
             sqlx::query(
                 "INSERT INTO log (job_id, verification_id, seq, type, content, audience, created_at, salt, hash)
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -143,14 +148,13 @@ impl Journal for SqliteJournal {
             .bind(entry.audience.as_str())
             .bind(entry.created_at.as_microsecond())
             .bind(salt.to_vec())
-            .bind(head.to_string())
+            .bind(hash.to_string())
             .execute(&mut *transaction)
             .await?;
-            seq += 1;
         }
         sqlx::query("UPDATE verification SET next_seq = ?, head = ? WHERE id = ?")
-            .bind(seq)
-            .bind(head.to_string())
+            .bind(chain.length)
+            .bind(chain.head.to_string())
             .bind(id.to_string())
             .execute(&mut *transaction)
             .await?;

@@ -45,6 +45,8 @@ kinds! {
     AttachmentNotFoundYet = "attachment-not-found-yet",
     /// The operator's rules do not let us fetch an input that the sender gave.
     InputRefused = "input-refused",
+    /// Every judge's slot of this worker is taken: the submission moves to the judges' lane.
+    JudgesBusy = "judges-busy",
     /// The model's endpoint is down, refuses the connection or answers 5xx.
     ModelUnavailable = "model-unavailable",
     /// The model's endpoint asks us to slow down.
@@ -103,6 +105,7 @@ impl ErrorKind {
         match self {
             Self::AttachmentUnreachable
             | Self::AttachmentNotFoundYet
+            | Self::JudgesBusy
             | Self::ModelUnavailable
             | Self::ModelRateLimited
             | Self::ModelStreamCut

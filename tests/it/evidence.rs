@@ -79,6 +79,7 @@ async fn collected(fields: Value, network: Option<Network>) -> Result<Submission
 const TEST_NETWORK: Option<Network> = Some(Network {
     allow_private: true,
     allow_http: true,
+    gone_for_good: false,
 });
 
 async fn fetched(path: &str) -> Result<Submission, GradeError> {
@@ -119,6 +120,20 @@ async fn a_host_that_does_not_answer_is_our_trouble_and_passes() {
             "{path}"
         );
     }
+    let gone_for_good = Some(Network {
+        gone_for_good: true,
+        ..TEST_NETWORK.unwrap()
+    });
+    for (path, status) in [("/gone", 410), ("/none", 404)] {
+        let url = format!("{}{path}", host(answer).await);
+        let submission = collected(json!({"output_attachments": [url]}), gone_for_good)
+            .await
+            .unwrap();
+        assert!(
+            matches!(submission.faults[..], [Fault::AttachmentGone { status: told, .. }] if told == status),
+            "{path}: after three tries over 15 minutes it is the submitter's"
+        );
+    }
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = unused.local_addr().unwrap();
     drop(unused);
@@ -148,6 +163,7 @@ async fn a_url_that_nobody_may_use_is_the_submitters_fault() {
         Some(Network {
             allow_private: false,
             allow_http: true,
+            gone_for_good: false,
         }),
         None,
     ] {

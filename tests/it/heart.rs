@@ -136,6 +136,7 @@ fn context() -> (Context, LogReader) {
             clock,
             cancel: CancellationToken::new(),
             deadline,
+            judge_slots: assay::graders::JudgeSlots::Unlimited,
         },
         reader,
     )

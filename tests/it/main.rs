@@ -2,6 +2,7 @@
 
 mod checks;
 mod evidence;
+mod health;
 mod heart;
 mod journal_conformance;
 mod layers;

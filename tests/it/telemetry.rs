@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use assay::telemetry::TraceSettings;
+
 use crate::workbench::Workbench;
 
 /// Set in the process that panics.
@@ -14,7 +16,7 @@ fn a_panic_tells_where_it_happened_and_not_what_it_says() {
         reason = "the hook is the whole process's, so the test runs itself in another one"
     )]
     if std::env::var_os(PANICS).is_some() {
-        assay::telemetry::start("warn").unwrap();
+        let _on = assay::telemetry::start(&TraceSettings::default()).unwrap();
         let secret = "sk-canary-123";
         let panicking = std::thread::Builder::new().name("grader".to_owned());
         let panicking = panicking.spawn(move || panic!("no such key: {secret}")).unwrap();
@@ -50,6 +52,23 @@ fn a_trace_level_that_cannot_be_read_is_wrong_use() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(
         told.starts_with("assay: `debgu` is no trace level: use error, warn,"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_collector_of_json_lines_reads_the_last_error_too() {
+    let bench = Workbench::new();
+    let output = bench
+        .command(&["--trace-format", "json", "plan", "check", "no-such-plan"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr);
+    let line: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(line["level"], "ERROR");
+    assert!(
+        line["message"].as_str().unwrap().contains("no-such-plan"),
         "{told}"
     );
 }

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use super::PgJournal;
 use super::time::Time;
 use crate::digest::Digest;
-use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_hash, chain_start};
+use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
-use crate::journal::{Journal, JournalError, NewVerification, VerificationRow, ending_words};
+use crate::journal::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
@@ -63,13 +63,18 @@ impl Journal for PgJournal {
         .await?;
         let VerificationRow {
             job_id,
-            entries: mut seq,
-            mut head,
+            entries: length,
+            head,
             ..
         } = verification(&row)?;
+        let mut chain = Chain { length, head };
         for entry in entries {
-            let salt: [u8; 16] = rand::random();
-            head = chain_hash(head, seq, &entry, &salt);
+            let Link {
+                seq,
+                entry,
+                salt,
+                hash,
+            } = chain.push(entry);
             sqlx::query(
                 "INSERT INTO assay.log (job_id, verification_id, seq, type, content, audience, created_at, salt, hash)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -82,10 +87,9 @@ impl Journal for PgJournal {
             .bind(entry.audience.as_str())
             .bind(Time(entry.created_at))
             .bind(salt.as_slice())
-            .bind(head.as_bytes())
+            .bind(hash.as_bytes())
             .execute(&mut *transaction)
             .await?;
-            seq += 1;
         }
         transaction.commit().await?;
         Ok(())

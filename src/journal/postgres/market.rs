@@ -111,7 +111,10 @@ impl Market {
     /// # Errors
     /// Where the database cannot be asked.
     pub async fn has_user(&self, id: &str) -> Result<bool, JournalError> {
-        let select = format!("SELECT EXISTS (SELECT FROM users WHERE id = {})", self.user_id.one("$1"));
+        let select = format!(
+            "SELECT EXISTS (SELECT FROM users WHERE id = {})",
+            self.user_id.one("$1")
+        );
         let found = sqlx::query_scalar(AssertSqlSafe(select))
             .bind(id)
             .fetch_one(&self.pool)

@@ -1,10 +1,14 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
 mod brakes;
+mod claims;
 mod journal;
 mod market;
+mod overdue;
+mod parked;
 mod settlement;
 mod time;
+mod writer;
 
 use std::borrow::Cow;
 use std::str::FromStr as _;
@@ -14,10 +18,14 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
 pub use brakes::{ExceptionRow, HeldRow, Pause};
+pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
 pub use market::{Market, Movement, Sums};
+pub use overdue::{Overdue, UnclaimedJob};
+pub use parked::{NewParked, ParkedRow, Unplanned};
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
 };
+pub use writer::{Ending, EndingState, GroupWriter, Written};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");
 static MARKETPLACE: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/marketplace");
@@ -132,5 +140,27 @@ impl PgJournal {
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// Whether the trouble is the server's or the network's, and the same statement may succeed later.
+pub(crate) fn is_passing(error: &JournalError) -> bool {
+    let (JournalError::Statement(error) | JournalError::Open { source: error, .. }) = error else {
+        return false;
+    };
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed => true,
+        // Connection exceptions, insufficient resources, shutdown and start of the server, serialization failure and
+        // deadlock, a standby that is about to lead (PostgreSQL 15, appendix A).
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "53", "57P", "40"]
+                .iter()
+                .any(|class| code.starts_with(class))
+                || code == "25006"
+        }),
+        _ => false,
     }
 }

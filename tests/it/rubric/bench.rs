@@ -66,6 +66,7 @@ impl Bench {
                 clock: Clock::system(),
                 cancel: CancellationToken::new(),
                 deadline: Instant::now() + Duration::from_secs(60),
+                judge_slots: assay::graders::JudgeSlots::Unlimited,
             },
             entries,
         }

@@ -1,12 +1,13 @@
-//! The heart: one submission, one plan, one answer. Knows no broker and no database, so that the pool, the desk
-//! and the re-verifier give the same answer.
+//! Runs a plan over a submission whose attachments are collected.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::entry::Audience;
@@ -59,6 +60,16 @@ pub async fn verify_with(
         return reject_hand_in(submission, plan, reason, context).await;
     }
     for stage in [Stage::Deterministic, Stage::Judge] {
+        let slot = match stage {
+            Stage::Judge if plan.graders.iter().any(|planned| planned.stage == stage) => {
+                judge_slot(context).await
+            }
+            Stage::Deterministic | Stage::Judge => Ok(None),
+        };
+        let _held_while_judges_run = match slot {
+            Ok(slot) => slot,
+            Err(error) => return conclude(submission, plan, results, Err(error), context).await,
+        };
         let wanted = plan.graders.iter().zip(graders).enumerate();
         let wanted = wanted.filter(|(_, (planned, _))| planned.stage == stage);
         let mut running: FuturesUnordered<_> = wanted
@@ -88,6 +99,16 @@ pub async fn verify_with(
         }
     }
     conclude(submission, plan, results, Ok(()), context).await
+}
+
+async fn judge_slot(context: &Context) -> Result<Option<OwnedSemaphorePermit>, GradeError> {
+    tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => {
+            Err(GradeError::new(ErrorKind::Cancelled, "called off while it waited for a judge"))
+        }
+        slot = context.judge_slots.take() => slot,
+    }
 }
 
 fn opening(submission: &Submission, plan: &Plan) -> String {
@@ -271,6 +292,7 @@ pub async fn undecided(error: GradeError, graders: Vec<GraderReport>, context: &
     Verification {
         decision: Err(error),
         graders,
+        runtimes: BTreeMap::new(),
     }
 }
 
@@ -322,8 +344,13 @@ async fn conclude(
         "evidence": decision.evidence,
     });
     context.log.result(Audience::Public, &content).await;
+    let runtimes = plan.graders.iter().zip(&results).filter_map(|(planned, graded)| {
+        let (verdict, _) = graded.as_ref()?;
+        Some((planned.name.clone(), verdict.as_ref().ok()?.provenance.runtime?))
+    });
     Verification {
         decision: Ok(decision),
         graders,
+        runtimes: runtimes.collect(),
     }
 }

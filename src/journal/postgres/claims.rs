@@ -1,0 +1,573 @@
+//! Claims: who may grade a submission. A claim keeps the submission, its lease runs on the database's clock, and the
+//! verification's id is the fencing token of whoever holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::journal::{attempt, count, digest};
+use super::time::Time;
+use super::{PgJournal, is_passing};
+use crate::digest::Digest;
+use crate::entry::VerificationId;
+use crate::job::JobId;
+use crate::journal::{JournalError, NewVerification};
+use crate::outcome::Outcome;
+
+/// Runs that never ended, after which a submission is suspected of killing its worker and runs alone.
+pub const SUSPECT_AFTER: u32 = 3;
+
+/// A delayed message may come back this much before its time by the database's clock.
+const EARLY: Duration = Duration::from_secs(1);
+
+/// Most claims of one statement, and most bytes of their messages.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// A submission that somebody wants to grade.
+#[derive(Debug, Clone)]
+pub struct NewClaim {
+    /// The run that would hold it.
+    pub verification: NewVerification,
+    /// Digest of how the message names its plan.
+    pub plan_choice: Digest,
+    /// The message, with the whole job.
+    pub message: Arc<Vec<u8>>,
+    /// W3C trace context of the message.
+    pub traceparent: Option<String>,
+}
+
+/// A claim that is held, and what is known of earlier runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Runs begun without an end, this one included; more than [`SUSPECT_AFTER`]: it runs alone.
+    pub starts: u32,
+    /// Runs that ended in trouble of ours.
+    pub tries: u32,
+    /// Runs in which an attachment answered 404 or 410, and how long ago the first was.
+    pub not_found: Option<(u32, Duration)>,
+    /// The run that was taken over, because its lease had ended.
+    pub took_over: Option<VerificationId>,
+    /// How long ago the submission was first claimed.
+    pub received_ago: Duration,
+}
+
+/// A decision as it was stored, to be published again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredOutcome {
+    /// The verification that decided.
+    pub verification_id: VerificationId,
+    /// The job.
+    pub job_id: JobId,
+    /// The attempt.
+    pub attempt: u32,
+    /// The answer.
+    pub outcome: Outcome,
+    /// The message with its receipt.
+    pub message: Vec<u8>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// What became of wanting a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimAnswer {
+    /// It is ours.
+    Held(Held),
+    /// Somebody grades it, or it waits: come back after this long.
+    Busy(Duration),
+    /// It is decided.
+    Decided(Box<StoredOutcome>),
+    /// It is parked or closed already.
+    Ended,
+    /// The same attempt was claimed with other content.
+    SubmissionChanged,
+    /// The same attempt was claimed with another plan.
+    PlanChanged,
+    /// It has been run alone, and did not end even then.
+    KillsWorkers,
+}
+
+/// The claim as it stands, for [`PgJournal::readmit`].
+struct Standing {
+    submission: Digest,
+    plan_choice: Digest,
+    state: String,
+    holder: Option<VerificationId>,
+    left: Duration,
+    starts: u32,
+    tries: u32,
+    not_found: Option<(u32, Duration)>,
+    received_ago: Duration,
+}
+
+impl Standing {
+    fn of(row: &PgRow) -> Result<Self, JournalError> {
+        let millis = |column| -> Result<Duration, JournalError> {
+            let millis: Option<i64> = row.try_get(column)?;
+            Ok(Duration::from_millis(
+                millis.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0),
+            ))
+        };
+        let not_found = count(row, "not_found")?;
+        Ok(Self {
+            submission: digest(row, "submission")?,
+            plan_choice: digest(row, "plan_choice")?,
+            state: row.try_get("state")?,
+            holder: row
+                .try_get::<Option<Uuid>, _>("verification_id")?
+                .map(VerificationId::from),
+            left: millis("left_ms")?,
+            starts: count(row, "starts")?,
+            tries: count(row, "tries")?,
+            not_found: (not_found > 0)
+                .then(|| Ok::<_, JournalError>((not_found, millis("not_found_ms")?)))
+                .transpose()?,
+            received_ago: millis("received_ms")?,
+        })
+    }
+
+    /// What whoever holds it now is told of earlier runs.
+    fn held(&self, starts: u32) -> Held {
+        Held {
+            starts,
+            tries: self.tries,
+            not_found: self.not_found,
+            took_over: None,
+            received_ago: self.received_ago,
+        }
+    }
+
+    /// What whoever wants the claim is told, before anything is written; `Held` where it may be taken.
+    fn answer(&self, new: &NewClaim) -> Result<ClaimAnswer, JournalError> {
+        if self.submission != new.verification.submission {
+            return Ok(ClaimAnswer::SubmissionChanged);
+        }
+        match self.state.as_str() {
+            "running" | "waiting" if self.plan_choice != new.plan_choice => Ok(ClaimAnswer::PlanChanged),
+            "running" if !self.left.is_zero() => Ok(ClaimAnswer::Busy(self.left)),
+            "waiting" if self.left > EARLY => Ok(ClaimAnswer::Busy(self.left)),
+            "running" | "waiting" if self.starts > SUSPECT_AFTER => Ok(ClaimAnswer::KillsWorkers),
+            "running" | "waiting" => Ok(ClaimAnswer::Held(Held {
+                took_over: self.holder.filter(|_| self.state == "running"),
+                ..self.held(self.starts + 1)
+            })),
+            // A message that changed its plan after the decision changes nothing any more.
+            "decided" | "parked" | "closed" => Ok(ClaimAnswer::Ended),
+            other => Err(JournalError::Damaged(format!("claim state `{other}`"))),
+        }
+    }
+}
+
+type Wanted = (NewClaim, oneshot::Sender<Result<ClaimAnswer, JournalError>>);
+
+/// Claims submissions, many in one statement. Cheap to clone; ends when every clone is dropped.
+#[derive(Clone)]
+pub struct Claims {
+    wanted: mpsc::Sender<Wanted>,
+}
+
+impl Claims {
+    /// Starts claiming for the worker `holder`, with leases of that length.
+    pub fn start(journal: PgJournal, holder: String, lease: Duration) -> Self {
+        let (wanted, mut queue) = mpsc::channel::<Wanted>(2 * BATCH);
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            let mut put_off = None;
+            while let Some(first) = match put_off.take() {
+                Some(wanted) => Some(wanted),
+                None => queue.recv().await,
+            } {
+                put_off = fill(&mut batch, first, &mut queue);
+                journal.claim_all(&holder, lease, &mut batch).await;
+            }
+        });
+        Self { wanted }
+    }
+
+    /// Claims a submission; waits while the database cannot be reached.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn claim(&self, new: NewClaim) -> Result<ClaimAnswer, JournalError> {
+        let (answer, answered) = oneshot::channel();
+        let lost = || JournalError::Lost("the claimer has ended".to_owned());
+        self.wanted.send((new, answer)).await.map_err(|_| lost())?;
+        answered.await.map_err(|_| lost())?
+    }
+}
+
+/// Takes what waits into one batch; gives back the first that does not fit: a second claim of the same attempt, or one too
+/// many.
+fn fill(batch: &mut Vec<Wanted>, first: Wanted, queue: &mut mpsc::Receiver<Wanted>) -> Option<Wanted> {
+    let mut bytes = first.0.message.len();
+    batch.push(first);
+    while batch.len() < BATCH && bytes < BATCH_BYTES {
+        let Ok(next) = queue.try_recv() else { return None };
+        let (id, attempt) = (&next.0.verification.job_id, next.0.verification.attempt);
+        let same =
+            |(other, _): &Wanted| other.verification.attempt == attempt && other.verification.job_id == *id;
+        if batch.iter().any(same) {
+            return Some(next);
+        }
+        bytes += next.0.message.len();
+        batch.push(next);
+    }
+    None
+}
+
+impl PgJournal {
+    /// Claims the whole batch and answers each. Trouble that passes is waited out.
+    async fn claim_all(&self, holder: &str, lease: Duration, batch: &mut Vec<Wanted>) {
+        let mut pause = Duration::from_millis(50);
+        let fresh = loop {
+            match self.insert_claims(holder, lease, batch).await {
+                Err(error) if is_passing(&error) => {
+                    tracing::warn!(error = %crate::causes::in_full(&error), "claims wait for the database");
+                    tokio::time::sleep(pause).await;
+                    pause = (2 * pause).min(Duration::from_secs(2));
+                }
+                fresh => break fresh,
+            }
+        };
+        // Where one claim breaks the statement, the others are still taken, one by one.
+        let fresh = fresh.unwrap_or_else(|error| {
+            tracing::warn!(error = %crate::causes::in_full(&error), claims = batch.len(), "claimed one by one");
+            Vec::new()
+        });
+        for (new, answer) in batch.drain(..) {
+            let told = if fresh.contains(&new.verification.id.uuid()) {
+                Ok(ClaimAnswer::Held(Held {
+                    starts: 1,
+                    ..Held::default()
+                }))
+            } else {
+                self.claim_one(holder, lease, &new).await
+            };
+            // Whoever wanted it may have been called off; then its lease ends by itself.
+            let _ = answer.send(told);
+        }
+    }
+
+    /// Claims what nobody has claimed before, and gives back the ids of the verifications that hold now.
+    async fn insert_claims(
+        &self,
+        holder: &str,
+        lease: Duration,
+        batch: &[Wanted],
+    ) -> Result<Vec<Uuid>, JournalError> {
+        let new = || batch.iter().map(|(new, _)| new);
+        let attempts: Result<Vec<i32>, _> = new().map(|new| attempt(new.verification.attempt)).collect();
+        let ids = sqlx::query_scalar(
+            "WITH new AS (
+                SELECT * FROM unnest($1::text[], $2::int4[], $3::bytea[], $4::bytea[], $5::bytea[], $6::text[],
+                                     $7::uuid[], $8::text[], $9::bytea[], $10::timestamptz[])
+                AS new (job_id, attempt, submission, plan_choice, message, traceparent, verification_id, plan_name,
+                        plan_digest, started_at)
+            ), fresh AS (
+                INSERT INTO assay.claim (job_id, attempt, submission, plan_choice, message, traceparent, state,
+                                         verification_id, holder, due_at, starts)
+                SELECT job_id, attempt, submission, plan_choice, message, traceparent, 'running',
+                       verification_id, $11, now() + $12 * interval '1 millisecond', 1
+                FROM new
+                ON CONFLICT (job_id, attempt) DO NOTHING
+                RETURNING verification_id
+            )
+            INSERT INTO assay.verification (id, job_id, attempt, cause, plan_name, plan_digest, submission, worker,
+                                            started_at)
+            SELECT verification_id, job_id, attempt, 'submission', plan_name, plan_digest, submission, $11, started_at
+            FROM new JOIN fresh USING (verification_id)
+            RETURNING id",
+        )
+        .bind(new().map(|new| new.verification.job_id.as_str()).collect::<Vec<_>>())
+        .bind(attempts?)
+        .bind(new().map(|new| new.verification.submission.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(new().map(|new| new.plan_choice.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(new().map(|new| new.message.as_slice()).collect::<Vec<_>>())
+        .bind(new().map(|new| new.traceparent.as_deref()).collect::<Vec<_>>())
+        .bind(new().map(|new| new.verification.id.uuid()).collect::<Vec<_>>())
+        .bind(new().map(|new| new.verification.plan.name.as_str()).collect::<Vec<_>>())
+        .bind(new().map(|new| new.verification.plan.digest.as_bytes().as_slice()).collect::<Vec<_>>())
+        .bind(new().map(|new| Time(new.verification.started_at)).collect::<Vec<_>>())
+        .bind(holder)
+        .bind(milliseconds(lease))
+        .fetch_all(self.pool())
+        .await?;
+        Ok(ids)
+    }
+
+    /// Claims one submission, whatever stands there.
+    async fn claim_one(
+        &self,
+        holder: &str,
+        lease: Duration,
+        new: &NewClaim,
+    ) -> Result<ClaimAnswer, JournalError> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.readmit(holder, lease, new).await {
+                Err(error) if is_passing(&error) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (2 * pause).min(Duration::from_secs(2));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn readmit(
+        &self,
+        holder: &str,
+        lease: Duration,
+        new: &NewClaim,
+    ) -> Result<ClaimAnswer, JournalError> {
+        let NewVerification {
+            id,
+            job_id,
+            attempt: number,
+            ..
+        } = &new.verification;
+        let mut transaction = self.pool().begin().await?;
+        let row = sqlx::query(
+            "SELECT *, ceil(extract(epoch FROM due_at - now()) * 1000)::bigint AS left_ms,
+                    ceil(extract(epoch FROM now() - first_not_found) * 1000)::bigint AS not_found_ms,
+                    ceil(extract(epoch FROM now() - received_at) * 1000)::bigint AS received_ms
+             FROM assay.claim WHERE job_id = $1 AND attempt = $2 FOR UPDATE",
+        )
+        .bind(job_id.as_str())
+        .bind(attempt(*number)?)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(row) = row else {
+            // It stood in a batch that broke: alone, it is taken or says what is wrong with it.
+            drop(transaction);
+            let (answer, _) = oneshot::channel();
+            let alone = [(new.clone(), answer)];
+            let fresh = self.insert_claims(holder, lease, &alone).await?;
+            return if fresh.is_empty() {
+                Ok(ClaimAnswer::Busy(EARLY))
+            } else {
+                Ok(ClaimAnswer::Held(Held {
+                    starts: 1,
+                    ..Held::default()
+                }))
+            };
+        };
+        let standing = Standing::of(&row)?;
+        // A statement whose answer was lost may have claimed it for us.
+        if standing.holder == Some(*id) && standing.state == "running" {
+            return Ok(ClaimAnswer::Held(standing.held(standing.starts)));
+        }
+        let answer = standing.answer(new)?;
+        match &answer {
+            ClaimAnswer::Held(held) => {
+                if let Some(old) = held.took_over {
+                    take_over(&mut transaction, old, *id).await?;
+                }
+                hold(&mut transaction, holder, lease, new).await?;
+                transaction.commit().await?;
+                Ok(answer)
+            }
+            ClaimAnswer::Ended if standing.state == "decided" => {
+                let stored = stored_outcome(&mut transaction, job_id, *number).await?;
+                Ok(stored.map_or(ClaimAnswer::Ended, |stored| {
+                    ClaimAnswer::Decided(Box::new(stored))
+                }))
+            }
+            ClaimAnswer::Busy(_)
+            | ClaimAnswer::Decided(_)
+            | ClaimAnswer::Ended
+            | ClaimAnswer::SubmissionChanged
+            | ClaimAnswer::PlanChanged
+            | ClaimAnswer::KillsWorkers => Ok(answer),
+        }
+    }
+}
+
+/// Ends a verification whose lease has ended: into its row goes who took over, and how far its chain had come.
+async fn take_over(
+    connection: &mut PgConnection,
+    old: VerificationId,
+    new: VerificationId,
+) -> Result<(), JournalError> {
+    sqlx::query(
+        "UPDATE assay.verification v
+         SET ended_at = now(), outcome = 'taken-over', taken_over_by = $2, entries = coalesce(last.seq + 1, 0),
+             head = last.hash
+         FROM (SELECT 1) one LEFT JOIN LATERAL (
+             SELECT seq, hash FROM assay.log WHERE verification_id = $1 ORDER BY seq DESC LIMIT 1
+         ) last ON true
+         WHERE v.id = $1 AND v.ended_at IS NULL",
+    )
+    .bind(old.uuid())
+    .bind(new.uuid())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn hold(
+    connection: &mut PgConnection,
+    holder: &str,
+    lease: Duration,
+    new: &NewClaim,
+) -> Result<(), JournalError> {
+    let NewVerification {
+        id,
+        job_id,
+        attempt: number,
+        plan,
+        submission,
+        started_at,
+        ..
+    } = &new.verification;
+    sqlx::query(
+        "UPDATE assay.claim
+         SET state = 'running', verification_id = $3, holder = $4, starts = starts + 1,
+             due_at = now() + $5 * interval '1 millisecond'
+         WHERE job_id = $1 AND attempt = $2",
+    )
+    .bind(job_id.as_str())
+    .bind(attempt(*number)?)
+    .bind(id.uuid())
+    .bind(holder)
+    .bind(milliseconds(lease))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO assay.verification (id, job_id, attempt, cause, plan_name, plan_digest, submission, worker,
+                                         started_at)
+         VALUES ($1, $2, $3, 'submission', $4, $5, $6, $7, $8)",
+    )
+    .bind(id.uuid())
+    .bind(job_id.as_str())
+    .bind(attempt(*number)?)
+    .bind(&plan.name)
+    .bind(plan.digest.as_bytes())
+    .bind(submission.as_bytes())
+    .bind(holder)
+    .bind(Time(*started_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn stored_outcome(
+    connection: &mut PgConnection,
+    job_id: &JobId,
+    number: u32,
+) -> Result<Option<StoredOutcome>, JournalError> {
+    let row = sqlx::query(
+        "SELECT * FROM assay.decision WHERE job_id = $1 AND attempt = $2 AND trigger = 'submission'",
+    )
+    .bind(job_id.as_str())
+    .bind(attempt(number)?)
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(outcome_of).transpose()
+}
+
+/// A row of `assay.decision`.
+pub(super) fn outcome_of(row: &PgRow) -> Result<StoredOutcome, JournalError> {
+    let outcome: &str = row.try_get("outcome")?;
+    Ok(StoredOutcome {
+        verification_id: row.try_get::<Uuid, _>("verification_id")?.into(),
+        job_id: JobId::new(row.try_get::<String, _>("job_id")?),
+        attempt: count(row, "attempt")?,
+        outcome: match outcome {
+            "verified" => Outcome::Verified,
+            "retry" => Outcome::Retry,
+            other => return Err(JournalError::Damaged(format!("outcome `{other}`"))),
+        },
+        message: row.try_get("message")?,
+        traceparent: row.try_get("traceparent")?,
+    })
+}
+
+pub(super) fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::journal::Cause;
+    use crate::plan::PlanRef;
+
+    fn new(submission: &[u8], plan: &[u8]) -> NewClaim {
+        NewClaim {
+            verification: NewVerification {
+                id: VerificationId::new(),
+                job_id: JobId::new("j"),
+                attempt: 0,
+                cause: Cause::Submission,
+                plan: PlanRef {
+                    name: "p".into(),
+                    digest: Digest::of(b"plan"),
+                },
+                submission: Digest::of(submission),
+                started_at: Timestamp::UNIX_EPOCH,
+            },
+            plan_choice: Digest::of(plan),
+            message: Arc::default(),
+            traceparent: None,
+        }
+    }
+
+    fn standing(state: &str, left_seconds: u64, starts: u32) -> Standing {
+        Standing {
+            submission: Digest::of(b"s"),
+            plan_choice: Digest::of(b"p"),
+            state: state.to_owned(),
+            holder: Some(VerificationId::new()),
+            left: Duration::from_secs(left_seconds),
+            starts,
+            tries: 2,
+            not_found: None,
+            received_ago: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_claim_is_taken_when_its_lease_or_wait_has_ended() {
+        let new = new(b"s", b"p");
+        let running = standing("running", 0, 1);
+        let taken = running.answer(&new).unwrap();
+        assert!(
+            matches!(&taken, ClaimAnswer::Held(held) if held.starts == 2 && held.tries == 2 && held.took_over == running.holder)
+        );
+        let waited = standing("waiting", 1, 0).answer(&new).unwrap();
+        assert!(matches!(waited, ClaimAnswer::Held(held) if held.starts == 1 && held.took_over.is_none()));
+        for (state, left) in [("running", 1), ("waiting", 2)] {
+            let busy = standing(state, left, 1).answer(&new).unwrap();
+            assert_eq!(busy, ClaimAnswer::Busy(Duration::from_secs(left)), "{state}");
+        }
+    }
+
+    #[test]
+    fn other_content_of_the_same_attempt_is_a_changed_submission_in_every_state() {
+        for state in ["running", "waiting", "decided", "parked", "closed"] {
+            let answer = standing(state, 9, 0).answer(&new(b"other", b"p")).unwrap();
+            assert_eq!(answer, ClaimAnswer::SubmissionChanged, "{state}");
+        }
+        let answer = standing("running", 9, 0).answer(&new(b"s", b"other")).unwrap();
+        assert_eq!(answer, ClaimAnswer::PlanChanged);
+        let answer = standing("decided", 9, 0).answer(&new(b"s", b"other")).unwrap();
+        assert_eq!(answer, ClaimAnswer::Ended);
+    }
+
+    #[test]
+    fn what_never_ended_in_three_runs_runs_alone_and_then_no_more() {
+        let new = new(b"s", b"p");
+        let alone = standing("running", 0, SUSPECT_AFTER).answer(&new).unwrap();
+        assert!(matches!(alone, ClaimAnswer::Held(held) if held.starts > SUSPECT_AFTER));
+        let after = standing("running", 0, SUSPECT_AFTER + 1).answer(&new).unwrap();
+        assert_eq!(after, ClaimAnswer::KillsWorkers);
+    }
+}

@@ -1,0 +1,140 @@
+//! What the sweeper brings back: claims whose lease or wait has ended, outcomes that nobody confirmed, parked submissions
+//! that nobody was told of, and submitted jobs of the marketplace whose message was lost.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::PgJournal;
+use super::claims::{StoredOutcome, milliseconds, outcome_of};
+use crate::entry::VerificationId;
+use crate::job::JobId;
+use crate::journal::JournalError;
+
+/// A claim that nobody works on although it should have ended, with its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The submitted-job message.
+    pub message: Vec<u8>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+/// A job that the marketplace has as submitted and that no message told us of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnclaimedJob {
+    /// The job.
+    pub job_id: JobId,
+    /// Its attempt.
+    pub attempt: u32,
+}
+
+impl PgJournal {
+    /// Claims that are overdue by more than `grace`, the longest overdue first. They still have to be claimed: somebody else
+    /// may be faster.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn overdue(&self, grace: Duration, limit: u32) -> Result<Vec<Overdue>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT message, traceparent FROM assay.claim
+             WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
+             ORDER BY due_at LIMIT $2",
+        )
+        .bind(milliseconds(grace))
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        let overdue = rows.iter().map(|row| {
+            Ok(Overdue {
+                message: row.try_get("message")?,
+                traceparent: row.try_get("traceparent")?,
+            })
+        });
+        overdue.collect()
+    }
+
+    /// Outcomes that are due to be published again; their next time is put off by `after`, so that one sweeper of all takes
+    /// each.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn unconfirmed(&self, after: Duration, limit: u32) -> Result<Vec<StoredOutcome>, JournalError> {
+        let rows = sqlx::query(
+            "WITH due AS (
+                SELECT job_id, attempt FROM assay.claim WHERE due_at < now() AND state = 'decided'
+                ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             ), put_off AS (
+                UPDATE assay.claim c SET due_at = now() + $1 * interval '1 millisecond'
+                FROM due WHERE c.job_id = due.job_id AND c.attempt = due.attempt
+                RETURNING c.verification_id
+             )
+             SELECT d.* FROM assay.decision d JOIN put_off USING (verification_id)",
+        )
+        .bind(milliseconds(after))
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(outcome_of).collect()
+    }
+
+    /// Notes that outcomes were confirmed by the broker: they are not published again.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn confirmed(&self, outcomes: &[(JobId, u32, VerificationId)]) -> Result<(), JournalError> {
+        let attempts: Result<Vec<_>, _> = outcomes
+            .iter()
+            .map(|(_, attempt, _)| super::journal::attempt(*attempt))
+            .collect();
+        sqlx::query(
+            "UPDATE assay.claim c SET due_at = NULL
+             FROM unnest($1::text[], $2::int4[], $3::uuid[]) AS done (job_id, attempt, id)
+             WHERE c.job_id = done.job_id AND c.attempt = done.attempt AND c.verification_id = done.id
+               AND c.state = 'decided'",
+        )
+        .bind(
+            outcomes
+                .iter()
+                .map(|(job_id, _, _)| job_id.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(attempts?)
+        .bind(outcomes.iter().map(|(_, _, id)| id.uuid()).collect::<Vec<Uuid>>())
+        .execute(self.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Jobs that the marketplace has as submitted since more than `since` and that nobody has claimed: their message was lost,
+    /// or waits in a queue longer than that.
+    ///
+    /// # Errors
+    /// Where the database refuses, e.g. because it has no marketplace.
+    pub async fn unclaimed_jobs(
+        &self,
+        since: Duration,
+        limit: u32,
+    ) -> Result<Vec<UnclaimedJob>, JournalError> {
+        let rows = sqlx::query(
+            "SELECT j.id::text, j.attempt_count FROM jobs j
+             WHERE j.status = 'submitted' AND j.updated_at < now() - $1 * interval '1 millisecond'
+               AND NOT EXISTS (SELECT FROM assay.claim c WHERE c.job_id = j.id::text AND c.attempt = j.attempt_count)
+               AND NOT EXISTS (SELECT FROM assay.parked p
+                               WHERE p.job_id = j.id::text AND p.attempt = j.attempt_count)
+             ORDER BY j.updated_at LIMIT $2",
+        )
+        .bind(milliseconds(since))
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await?;
+        let jobs = rows.iter().map(|row| {
+            Ok(UnclaimedJob {
+                job_id: JobId::new(row.try_get::<String, _>("id")?),
+                attempt: super::journal::count(row, "attempt_count")?,
+            })
+        });
+        jobs.collect()
+    }
+}

@@ -1,0 +1,525 @@
+//! Writes of running verifications, many in one statement: entries, endings, lengthened leases.
+//!
+//! Every write is joined with the claims that are still held, so that a stale worker's writes fall away and its neighbours'
+//! do not. Each statement is its own transaction; an idle writer flushes at once.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::claims::milliseconds;
+use super::journal::attempt;
+use super::time::Time;
+use super::{PgJournal, is_passing};
+use crate::entry::VerificationId;
+use crate::job::JobId;
+use crate::journal::{Chain, JournalError, Link};
+use crate::outcome::Outcome;
+
+/// Most verifications of one statement, and most entries.
+const BATCH: usize = 256;
+const BATCH_ENTRIES: usize = 4_000;
+
+/// Who writes: the claim and its fencing token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The verification.
+    pub id: VerificationId,
+    /// The job.
+    pub job_id: JobId,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// What a claim becomes when its verification ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EndingState {
+    /// Decided: the message is published from now on until it is confirmed.
+    Decided {
+        /// The answer.
+        outcome: Outcome,
+        /// The outcome message with its receipt.
+        message: Vec<u8>,
+        /// W3C trace context.
+        traceparent: Option<String>,
+        /// When it is published again, unless confirmed by then.
+        republish_after: Duration,
+    },
+    /// Comes back.
+    Waits {
+        /// When.
+        after: Duration,
+        /// Whether it counts as a try.
+        counts: bool,
+        /// Whether an attachment answered 404 or 410.
+        not_found: bool,
+    },
+    /// Set aside for a person.
+    Parked {
+        /// Why, in kebab-case.
+        reason: &'static str,
+        /// Why, for the operator.
+        detail: String,
+    },
+    /// Closed without a decision.
+    Closed,
+}
+
+/// The end of a verification.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// Which.
+    pub of: Written,
+    /// What its claim becomes.
+    pub state: EndingState,
+    /// How it ended, in one word: `verified`, `retry`, `error`, `closed`.
+    pub outcome: &'static str,
+    /// The decision, or the error, as JSON.
+    pub decision: String,
+    /// Where its chain ends.
+    pub chain: Chain,
+    /// When.
+    pub at: Timestamp,
+}
+
+enum Write {
+    Entries {
+        of: Written,
+        links: Vec<Link>,
+        /// Fired where the claim is no longer held.
+        fenced: CancellationToken,
+    },
+    End {
+        ending: Box<Ending>,
+        /// Entries of its last moments.
+        links: Vec<Link>,
+        told: oneshot::Sender<Result<bool, JournalError>>,
+    },
+    Lengthen {
+        ids: Vec<VerificationId>,
+        told: oneshot::Sender<Result<HashSet<Uuid>, JournalError>>,
+    },
+}
+
+/// Writes for every verification of a worker. Cheap to clone; ends, with everything written, when every clone is dropped.
+#[derive(Clone)]
+pub struct GroupWriter {
+    writes: mpsc::Sender<Write>,
+}
+
+impl GroupWriter {
+    /// Starts writing; leases are lengthened to `lease`.
+    pub fn start(journal: PgJournal, lease: Duration) -> Self {
+        let (writes, mut queue) = mpsc::channel(4 * BATCH);
+        tokio::spawn(async move {
+            let mut waiting = Vec::new();
+            while queue.recv_many(&mut waiting, 4 * BATCH).await > 0 {
+                write_all(&journal, lease, &mut waiting).await;
+            }
+        });
+        Self { writes }
+    }
+
+    /// Hands over entries, which are committed as soon as may be. `fenced` fires where the claim is no longer held.
+    ///
+    /// # Errors
+    /// Where the writer has ended.
+    pub async fn entries(
+        &self,
+        of: Written,
+        links: Vec<Link>,
+        fenced: CancellationToken,
+    ) -> Result<(), JournalError> {
+        self.send(Write::Entries { of, links, fenced }).await
+    }
+
+    /// Ends a verification, with its last entries, in one transaction. `false`: the claim is no longer held, and nothing was
+    /// written.
+    ///
+    /// # Errors
+    /// Where the database refuses what is written.
+    pub async fn end(&self, ending: Ending, links: Vec<Link>) -> Result<bool, JournalError> {
+        let (told, answer) = oneshot::channel();
+        let ending = Box::new(ending);
+        self.send(Write::End { ending, links, told }).await?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    /// Lengthens the leases of the verifications that are still held; gives back which those are.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn lengthen(&self, ids: Vec<VerificationId>) -> Result<HashSet<Uuid>, JournalError> {
+        let (told, answer) = oneshot::channel();
+        self.send(Write::Lengthen { ids, told }).await?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    async fn send(&self, write: Write) -> Result<(), JournalError> {
+        self.writes.send(write).await.map_err(|_| ended())
+    }
+}
+
+fn ended() -> JournalError {
+    JournalError::Lost("the writer has ended".to_owned())
+}
+
+/// A batch that fits one statement. Of one verification there may be several runs of entries, then its end.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<(Written, Vec<Link>, CancellationToken)>,
+    ends: Vec<(Ending, Vec<Link>, oneshot::Sender<Result<bool, JournalError>>)>,
+    links: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.entries.len() + self.ends.len() >= BATCH || self.links >= BATCH_ENTRIES
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.ends.is_empty()
+    }
+}
+
+async fn write_all(journal: &PgJournal, lease: Duration, waiting: &mut Vec<Write>) {
+    let mut batch = Batch::default();
+    for write in waiting.drain(..) {
+        match write {
+            Write::Entries { of, links, fenced } => {
+                batch.links += links.len();
+                batch.entries.push((of, links, fenced));
+            }
+            Write::End { ending, links, told } => {
+                batch.links += links.len();
+                batch.ends.push((*ending, links, told));
+            }
+            // Row locks of one worker are taken by this task alone, one statement after the other: no deadlocks.
+            Write::Lengthen { ids, told } => {
+                let _ = told.send(lengthen(journal, lease, &ids).await);
+            }
+        }
+        if batch.is_full() {
+            flush(journal, std::mem::take(&mut batch)).await;
+        }
+    }
+    if !batch.is_empty() {
+        flush(journal, batch).await;
+    }
+}
+
+async fn lengthen(
+    journal: &PgJournal,
+    lease: Duration,
+    ids: &[VerificationId],
+) -> Result<HashSet<Uuid>, JournalError> {
+    let held = sqlx::query_scalar(
+        "UPDATE assay.claim c SET due_at = now() + $2 * interval '1 millisecond'
+         FROM unnest($1::uuid[]) AS held (id) JOIN assay.verification v USING (id)
+         WHERE c.job_id = v.job_id AND c.attempt = v.attempt AND c.verification_id = v.id AND c.state = 'running'
+         RETURNING c.verification_id",
+    )
+    .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .bind(milliseconds(lease))
+    .fetch_all(journal.pool())
+    .await?;
+    Ok(held.into_iter().collect())
+}
+
+/// Writes the batch and tells everybody what became of theirs. Trouble that passes is waited out: nobody's work is lost
+/// because the database restarts. Where a row breaks the statement, each verification is written alone.
+async fn flush(journal: &PgJournal, batch: Batch) {
+    let entries: Vec<_> = batch.entries.iter().map(|(of, links, _)| (of, links)).collect();
+    let ends: Vec<_> = batch
+        .ends
+        .iter()
+        .map(|(ending, links, _)| (ending, links))
+        .collect();
+    match write_patiently(journal, &entries, &ends).await {
+        Ok(held) => {
+            for (of, _, fenced) in batch.entries {
+                if !held.contains(&of.id.uuid()) {
+                    fenced.cancel();
+                }
+            }
+            for (ending, _, told) in batch.ends {
+                let _ = told.send(Ok(held.contains(&ending.of.id.uuid())));
+            }
+        }
+        Err(error) => {
+            tracing::error!(error = %crate::causes::in_full(&error), "a batch broke: each verification is written alone");
+            for (of, links, fenced) in batch.entries {
+                match write_patiently(journal, &[(&of, &links)], &[]).await {
+                    Ok(held) if held.contains(&of.id.uuid()) => {}
+                    // A log with a hole is none: the verification ends here.
+                    Ok(_) | Err(_) => fenced.cancel(),
+                }
+            }
+            for (ending, links, told) in batch.ends {
+                let written = write_patiently(journal, &[], &[(&ending, &links)]).await;
+                let _ = told.send(written.map(|held| held.contains(&ending.of.id.uuid())));
+            }
+        }
+    }
+}
+
+type Entries<'a> = (&'a Written, &'a Vec<Link>);
+type End<'a> = (&'a Ending, &'a Vec<Link>);
+
+/// [`write`], again and again while the trouble is one that passes. A statement whose answer was lost may have been
+/// committed, so what is written twice must be the same: entries by their place, endings by what stands in the claim.
+async fn write_patiently(
+    journal: &PgJournal,
+    entries: &[Entries<'_>],
+    ends: &[End<'_>],
+) -> Result<HashSet<Uuid>, JournalError> {
+    let mut pause = Duration::from_millis(50);
+    let mut again = false;
+    loop {
+        match write(journal, entries, ends).await {
+            Ok(held) if again => return add_already_ended(journal, held, ends).await,
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(error = %crate::causes::in_full(&error), "writes wait for the database");
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(Duration::from_secs(1));
+                again = true;
+            }
+            written => return written,
+        }
+    }
+}
+
+/// Adds the endings that an earlier statement committed without our hearing of it.
+async fn add_already_ended(
+    journal: &PgJournal,
+    mut held: HashSet<Uuid>,
+    ends: &[End<'_>],
+) -> Result<HashSet<Uuid>, JournalError> {
+    let ids: Vec<_> = ends.iter().map(|(ending, _)| ending.of.id.uuid()).collect();
+    let ended: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM assay.verification WHERE id = ANY ($1) AND ended_at IS NOT NULL AND outcome <> 'taken-over'",
+    )
+    .bind(ids)
+    .fetch_all(journal.pool())
+    .await?;
+    held.extend(ended);
+    Ok(held)
+}
+
+/// One statement: endings go into the claims that are still held, and only what belongs to a held claim is written.
+async fn write(
+    journal: &PgJournal,
+    entries: &[Entries<'_>],
+    ends: &[End<'_>],
+) -> Result<HashSet<Uuid>, JournalError> {
+    let ending_ids: HashSet<_> = ends.iter().map(|(ending, _)| ending.of.id).collect();
+    let alive: Vec<_> = entries
+        .iter()
+        .map(|(of, _)| *of)
+        .filter(|of| !ending_ids.contains(&of.id))
+        .collect();
+    let links = || {
+        let early = entries.iter().map(|(of, links)| (*of, *links));
+        let late = ends.iter().map(|(ending, links)| (&ending.of, *links));
+        early
+            .chain(late)
+            .flat_map(|(of, links)| links.iter().map(move |link| (of, link)))
+    };
+    let ending = || ends.iter().map(|(ending, _)| *ending);
+    let columns: Vec<_> = ending().map(|ending| Columns::of(&ending.state)).collect();
+    let rows = sqlx::query(WRITE)
+        .bind(
+            ending()
+                .map(|ending| ending.of.job_id.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            ending()
+                .map(|ending| attempt(ending.of.attempt))
+                .collect::<Result<Vec<_>, _>>()?,
+        )
+        .bind(ending().map(|ending| ending.of.id.uuid()).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.state).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.due_ms).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.tries).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.not_found).collect::<Vec<_>>())
+        .bind(ending().map(|ending| Time(ending.at)).collect::<Vec<_>>())
+        .bind(ending().map(|ending| ending.outcome).collect::<Vec<_>>())
+        .bind(
+            ending()
+                .map(|ending| ending.decision.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            ending()
+                .map(|ending| attempt(ending.chain.length))
+                .collect::<Result<Vec<_>, _>>()?,
+        )
+        .bind(
+            ending()
+                .map(|ending| ending.chain.head.as_bytes().as_slice())
+                .collect::<Vec<_>>(),
+        )
+        .bind(columns.iter().map(|column| column.message).collect::<Vec<_>>())
+        .bind(
+            columns
+                .iter()
+                .map(|column| column.traceparent)
+                .collect::<Vec<_>>(),
+        )
+        .bind(columns.iter().map(|column| column.reason).collect::<Vec<_>>())
+        .bind(columns.iter().map(|column| column.detail).collect::<Vec<_>>())
+        .bind(alive.iter().map(|of| of.job_id.as_str()).collect::<Vec<_>>())
+        .bind(
+            alive
+                .iter()
+                .map(|of| attempt(of.attempt))
+                .collect::<Result<Vec<_>, _>>()?,
+        )
+        .bind(alive.iter().map(|of| of.id.uuid()).collect::<Vec<_>>())
+        .bind(links().map(|(of, _)| of.job_id.as_str()).collect::<Vec<_>>())
+        .bind(links().map(|(of, _)| of.id.uuid()).collect::<Vec<_>>())
+        .bind(
+            links()
+                .map(|(_, link)| attempt(link.seq))
+                .collect::<Result<Vec<_>, _>>()?,
+        )
+        .bind(
+            links()
+                .map(|(_, link)| link.entry.kind.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            links()
+                .map(|(_, link)| link.entry.content.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            links()
+                .map(|(_, link)| link.entry.audience.as_str())
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            links()
+                .map(|(_, link)| Time(link.entry.created_at))
+                .collect::<Vec<_>>(),
+        )
+        .bind(links().map(|(_, link)| link.salt.as_slice()).collect::<Vec<_>>())
+        .bind(
+            links()
+                .map(|(_, link)| link.hash.as_bytes().as_slice())
+                .collect::<Vec<_>>(),
+        )
+        .fetch_all(journal.pool())
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// An ending as columns of [`WRITE`].
+struct Columns<'a> {
+    state: &'static str,
+    due_ms: Option<i64>,
+    tries: i32,
+    not_found: i32,
+    message: Option<&'a [u8]>,
+    traceparent: Option<&'a str>,
+    reason: Option<&'a str>,
+    detail: Option<&'a str>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(state: &'a EndingState) -> Self {
+        let empty = Self {
+            state: "closed",
+            due_ms: None,
+            tries: 0,
+            not_found: 0,
+            message: None,
+            traceparent: None,
+            reason: None,
+            detail: None,
+        };
+        match state {
+            EndingState::Decided {
+                message,
+                traceparent,
+                republish_after,
+                ..
+            } => Self {
+                state: "decided",
+                due_ms: Some(milliseconds(*republish_after)),
+                message: Some(message),
+                traceparent: traceparent.as_deref(),
+                ..empty
+            },
+            EndingState::Waits {
+                after,
+                counts,
+                not_found,
+            } => Self {
+                state: "waiting",
+                due_ms: Some(milliseconds(*after)),
+                tries: i32::from(*counts),
+                not_found: i32::from(*not_found),
+                ..empty
+            },
+            EndingState::Parked { reason, detail } => Self {
+                state: "parked",
+                reason: Some(reason),
+                detail: Some(detail),
+                ..empty
+            },
+            EndingState::Closed => empty,
+        }
+    }
+}
+
+const WRITE: &str = "
+    WITH ending AS (
+        SELECT * FROM unnest($1::text[], $2::int4[], $3::uuid[], $4::text[], $5::int8[], $6::int4[], $7::int4[],
+                             $8::timestamptz[], $9::text[], $10::text[], $11::int4[], $12::bytea[], $13::bytea[],
+                             $14::text[], $15::text[], $16::text[])
+        AS ending (job_id, attempt, id, state, due_ms, tries, not_found, ended_at, outcome, decision, entries, head,
+                   message, traceparent, reason, detail)
+    ), ended AS (
+        UPDATE assay.claim c
+        SET state = e.state, due_at = now() + e.due_ms * interval '1 millisecond', holder = NULL, starts = 0,
+            tries = c.tries + e.tries, not_found = c.not_found + e.not_found,
+            first_not_found = CASE WHEN e.not_found > 0 THEN coalesce(c.first_not_found, now())
+                                   ELSE c.first_not_found END
+        FROM ending e
+        WHERE c.job_id = e.job_id AND c.attempt = e.attempt AND c.verification_id = e.id AND c.state = 'running'
+        RETURNING c.verification_id AS id
+    ), alive AS (
+        SELECT c.verification_id AS id
+        FROM unnest($17::text[], $18::int4[], $19::uuid[]) AS running (job_id, attempt, id)
+        JOIN assay.claim c ON c.job_id = running.job_id AND c.attempt = running.attempt
+        WHERE c.verification_id = running.id AND c.state = 'running'
+        FOR SHARE OF c
+    ), logged AS (
+        INSERT INTO assay.log (job_id, verification_id, seq, type, content, audience, created_at, salt, hash)
+        SELECT l.* FROM unnest($20::text[], $21::uuid[], $22::int4[], $23::text[], $24::text[], $25::text[],
+                               $26::timestamptz[], $27::bytea[], $28::bytea[])
+        AS l (job_id, id, seq, type, content, audience, created_at, salt, hash)
+        WHERE l.id IN (SELECT id FROM ended UNION ALL SELECT id FROM alive)
+        ON CONFLICT (verification_id, seq) DO NOTHING
+    ), decided AS (
+        INSERT INTO assay.decision (verification_id, job_id, attempt, trigger, outcome, message, traceparent)
+        SELECT id, job_id, attempt, 'submission', outcome, message, traceparent
+        FROM ending JOIN ended USING (id) WHERE message IS NOT NULL
+    ), closed AS (
+        UPDATE assay.verification v
+        SET ended_at = e.ended_at, outcome = e.outcome, decision = e.decision, entries = e.entries, head = e.head
+        FROM ending e JOIN ended USING (id) WHERE v.id = e.id
+    ), parked AS (
+        INSERT INTO assay.parked (job_id, attempt, reason, detail, digest)
+        SELECT job_id, attempt, reason, detail, sha256(convert_to(job_id || chr(10) || attempt, 'UTF8'))
+        FROM ending JOIN ended USING (id) WHERE reason IS NOT NULL
+        ON CONFLICT (digest, reason) WHERE closed_at IS NULL DO NOTHING
+    )
+    SELECT id FROM ended UNION ALL SELECT id FROM alive";

@@ -1,0 +1,8 @@
+//! The heart: one submission, one plan, one answer. Knows no broker and no database, so that the pool, the desk
+//! and the re-verifier give the same answer.
+
+mod hand_in;
+mod run;
+
+pub use hand_in::verify_hand_in;
+pub use run::{undecided, verify, verify_with};

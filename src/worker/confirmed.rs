@@ -1,0 +1,41 @@
+//! Notes, many at a time, which outcomes the broker has confirmed.
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::causes::in_full;
+use crate::entry::VerificationId;
+use crate::job::JobId;
+use crate::journal::PgJournal;
+
+/// Most notes of one statement.
+const BATCH: usize = 512;
+
+/// Where confirmations go. Cheap to clone; ends, with everything noted, when every clone is dropped.
+#[derive(Clone)]
+pub(super) struct Confirmed {
+    notes: mpsc::UnboundedSender<(JobId, u32, VerificationId)>,
+}
+
+impl Confirmed {
+    /// Starts noting.
+    pub(super) fn start(journal: PgJournal) -> (Self, JoinHandle<()>) {
+        let (notes, mut queue) = mpsc::unbounded_channel();
+        let noting = tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while queue.recv_many(&mut batch, BATCH).await > 0 {
+                // What is not noted is published once more, and settled once all the same.
+                if let Err(error) = journal.confirmed(&batch).await {
+                    tracing::warn!(error = %in_full(&error), outcomes = batch.len(), "confirmations could not be noted");
+                }
+                batch.clear();
+            }
+        });
+        (Self { notes }, noting)
+    }
+
+    /// An outcome was confirmed. Bounded by what is in flight.
+    pub(super) fn note(&self, job_id: JobId, attempt: u32, id: VerificationId) {
+        let _ = self.notes.send((job_id, attempt, id));
+    }
+}

@@ -1,0 +1,392 @@
+//! One delivery, from its bytes to what becomes of the message. Between any two steps the process may die
+//! ([`CrashPoint`]): what is committed by then is enough for somebody else to go on.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::Worker;
+use super::crash::{CrashPoint, die};
+use super::intake::{self, HandIn, Intake, Message};
+use super::recorder;
+use super::retry::{self, Next};
+use crate::entry::{Audience, VerificationId};
+use crate::evidence::{Network, Sources};
+use crate::graders::{Context, JudgeSlots, Tools};
+use crate::job::JobId;
+use crate::journal::{
+    ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
+};
+use crate::journal::{Cause, Chain, JournalError, NewVerification, ending_words};
+use crate::log::Log;
+use crate::outcome::Verification;
+use crate::plan::Plan;
+use crate::queue::{Destination, Lane, Outgoing, QueueError, Wait};
+use crate::telemetry::VerificationSpan;
+use crate::verdict::ErrorKind;
+use crate::verify::verify_hand_in;
+
+/// An outcome that the broker has not confirmed is published again after this long.
+pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
+
+/// A job that waits for a judge is brought back by the sweeper after this long, should its message be lost.
+const JUDGES_LANE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// It is done with: what it asked for is in the database.
+    Done,
+    /// It comes back after a while.
+    Later(Wait),
+    /// It waits for a judge.
+    JudgesLane,
+    /// It goes back to where it came from, for another worker.
+    HandBack,
+}
+
+/// A delivery went wrong in a way that says nothing of the submission.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DeliveryError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+}
+
+/// A run of a plan over a hand-in that is claimed.
+struct Run {
+    of: Written,
+    held: Held,
+    chain: Chain,
+    cancel: CancellationToken,
+}
+
+impl Worker {
+    /// Takes one message through all its steps.
+    pub(super) async fn deliver(&self, message: Message, lane: Lane) -> Result<Then, DeliveryError> {
+        self.crash.reached(CrashPoint::AfterDelivery, None);
+        let hand_in = match intake::read(message, &self.plans, self.market.as_ref()).await? {
+            Intake::HandIn(hand_in) => hand_in,
+            Intake::Park(parked) => {
+                tracing::warn!(reason = parked.reason, detail = parked.detail, "a message is parked");
+                self.journal.park(&parked).await?;
+                self.metrics.parked(parked.reason);
+                return Ok(Then::Done);
+            }
+        };
+        let plan = match &hand_in.plan {
+            Ok(plan) => Arc::clone(plan),
+            Err((reason, detail)) => return self.park_unplanned(&hand_in, reason, detail).await,
+        };
+        let new = self.new_verification(&hand_in, &plan);
+        let (id, chain) = (new.id, Chain::new(new.chain_start()));
+        let of = Written {
+            id,
+            job_id: new.job_id.clone(),
+            attempt: new.attempt,
+        };
+        let answer = self
+            .claims
+            .claim(NewClaim {
+                verification: new,
+                plan_choice: hand_in.plan_choice,
+                message: Arc::clone(&hand_in.message),
+                traceparent: hand_in.traceparent.clone(),
+            })
+            .await?;
+        let held = match answer {
+            ClaimAnswer::Held(held) => held,
+            other => return self.not_held(&hand_in, other).await,
+        };
+        self.crash.reached(CrashPoint::AfterClaim, Some(&of.job_id));
+        let VerificationSpan { span, context } =
+            VerificationSpan::new(&of.job_id, of.attempt, id, hand_in.traceparent.as_deref());
+        let hand_in = HandIn {
+            traceparent: Some(context.to_string()),
+            ..*hand_in
+        };
+        let run = Run {
+            cancel: self.running.enter(id),
+            of,
+            held,
+            chain,
+        };
+        let then = self.run(&hand_in, &plan, lane, run).instrument(span).await;
+        self.running.leave(id);
+        then
+    }
+
+    /// Grades a claimed hand-in, commits how it ended, and publishes what follows.
+    async fn run(&self, hand_in: &HandIn, plan: &Plan, lane: Lane, run: Run) -> Result<Then, DeliveryError> {
+        let Run {
+            of,
+            held,
+            chain,
+            cancel,
+        } = run;
+        let began = Instant::now();
+        // What is suspected of killing its worker runs when nobody else does.
+        let suspected = held.starts > SUSPECT_AFTER;
+        let (_alone, _beside) = if suspected {
+            (Some(self.alone.write().await), None)
+        } else {
+            (None, Some(self.alone.read().await))
+        };
+        let (log, reader) = Log::new(self.clock.clone(), hand_in.submission.secrets.clone());
+        let recording = recorder::record(self.writer.clone(), of.clone(), chain, reader, cancel.clone());
+        tell_history(&log, &held, suspected).await;
+        let context = Context {
+            log,
+            clock: self.clock.clone(),
+            cancel: cancel.clone(),
+            deadline: Instant::now() + self.settings.verification_limit,
+            judge_slots: match lane {
+                Lane::Submitted => JudgeSlots::Free(Arc::clone(&self.judge_slots)),
+                Lane::Judge => JudgeSlots::Wait(Arc::clone(&self.judge_slots)),
+            },
+        };
+        let verification = if hand_in.cancelled {
+            let text = "closed without a verdict: the sender called the job off";
+            context.log.info(Audience::Public, text).await;
+            None
+        } else {
+            if hand_in.cancellation_requested {
+                let text = "the sender asked to call the job off after the hand-in: noted, and graded all the same";
+                context.log.info(Audience::Public, text).await;
+            }
+            Some(self.grade(hand_in, plan, &held, &context).await)
+        };
+        drop(context);
+        let chain = recording.await.map_err(|error| JournalError::Lost(error.to_string()))??;
+        self.crash.reached(CrashPoint::BeforeCommit, Some(&of.job_id));
+        let (state, next) = self.ending_state(hand_in, verification.as_ref(), &held, (&of, chain))?;
+        let (outcome, decision) = match &verification {
+            Some(verification) => ending_words(&verification.decision)?,
+            None => ("closed", "{}".to_owned()),
+        };
+        let ending = Ending {
+            of: of.clone(),
+            state: state.clone(),
+            outcome,
+            decision,
+            chain,
+            at: self.clock.now(),
+        };
+        if !self.writer.end(ending, Vec::new()).await? {
+            // Somebody took over while we ran: what they decide counts, and the message is theirs.
+            tracing::info!("the claim was taken over: nothing of this run counts");
+            return Ok(Then::Done);
+        }
+        self.crash.reached(CrashPoint::AfterCommit, Some(&of.job_id));
+        if let Some(verification) = &verification {
+            self.metrics.verified(&plan.name, verification, began.elapsed());
+        }
+        if let EndingState::Decided {
+            outcome,
+            message,
+            traceparent,
+            ..
+        } = state
+        {
+            let stored = StoredOutcome {
+                verification_id: of.id,
+                job_id: of.job_id.clone(),
+                attempt: of.attempt,
+                outcome,
+                message,
+                traceparent,
+            };
+            self.publish_outcome(stored).await?;
+            if let Some(Ok(decision)) = verification.as_ref().map(|verification| &verification.decision) {
+                self.metrics.published(decision, held.received_ago + began.elapsed());
+            }
+            self.crash.reached(CrashPoint::AfterPublish, Some(&of.job_id));
+        } else {
+            match state {
+                EndingState::Parked { reason, .. } => self.metrics.parked(reason),
+                EndingState::Closed => self.metrics.closed("cancelled"),
+                EndingState::Decided { .. } | EndingState::Waits { .. } => {}
+            }
+        }
+        self.crash.reached(CrashPoint::BeforeAck, Some(&of.job_id));
+        Ok(next)
+    }
+
+    async fn grade(&self, hand_in: &HandIn, plan: &Plan, held: &Held, context: &Context) -> Verification {
+        let sources = Sources {
+            network: Some(Network {
+                gone_for_good: retry::gone_for_good(held.not_found),
+                ..self.settings.network
+            }),
+            ..Sources::default()
+        };
+        let tools = Tools {
+            judge: self.judge.clone(),
+            sandbox: self.sandbox.clone(),
+            reveal: plan.reveal,
+        };
+        let verifying = verify_hand_in(hand_in.submission.clone(), sources, plan, &tools, context);
+        self.crash_in_grader(verifying, &hand_in.submission.job_id).await
+    }
+
+    /// Where a crash in a grader is asked for, the process dies as soon as the graders wait for something.
+    async fn crash_in_grader<T>(&self, verifying: impl Future<Output = T>, job: &JobId) -> T {
+        if !self.crash.is_due(CrashPoint::InGrader, Some(job)) {
+            return verifying.await;
+        }
+        let soon = tokio::time::sleep(Duration::from_millis(1));
+        match select(pin!(verifying), pin!(soon)).await {
+            Either::Left(_) | Either::Right(_) => die(),
+        }
+    }
+
+    /// What the claim becomes, and what becomes of the message.
+    fn ending_state(
+        &self,
+        hand_in: &HandIn,
+        verification: Option<&Verification>,
+        held: &Held,
+        (of, chain): (&Written, Chain),
+    ) -> Result<(EndingState, Then), DeliveryError> {
+        let Some(verification) = verification else {
+            return Ok((EndingState::Closed, Then::Done));
+        };
+        let error = match &verification.decision {
+            Ok(decision) => {
+                let decided_at = self.clock.now();
+                let message =
+                    self.signer
+                        .outcome(of.id, hand_in, (decision, verification), chain.head, decided_at);
+                let message =
+                    serde_json::to_vec(&message).map_err(|error| JournalError::Damaged(error.to_string()))?;
+                let state = EndingState::Decided {
+                    outcome: decision.outcome,
+                    message,
+                    traceparent: hand_in.traceparent.clone(),
+                    republish_after: REPUBLISH_AFTER,
+                };
+                return Ok((state, Then::Done));
+            }
+            Err(error) => error,
+        };
+        let waits = |after, counts| EndingState::Waits {
+            after,
+            counts,
+            not_found: error.kind == ErrorKind::AttachmentNotFoundYet,
+        };
+        let kind = match error.kind {
+            // Called off, though nobody stops: its log could not be written, or it was taken over.
+            ErrorKind::Cancelled if !self.called_off.is_cancelled() => ErrorKind::Journal,
+            kind => kind,
+        };
+        Ok(match retry::next(kind, held.tries) {
+            Next::Later(wait) => (waits(wait.duration(), true), Then::Later(wait)),
+            Next::JudgesLane => (waits(JUDGES_LANE_PATIENCE, false), Then::JudgesLane),
+            Next::HandBack => (waits(Duration::ZERO, false), Then::HandBack),
+            Next::Park => {
+                let (reason, detail) = (error.kind.as_str(), error.message.clone());
+                (EndingState::Parked { reason, detail }, Then::Done)
+            }
+        })
+    }
+
+    /// Publishes an outcome and notes that it was confirmed.
+    pub(super) async fn publish_outcome(&self, stored: StoredOutcome) -> Result<(), DeliveryError> {
+        let StoredOutcome {
+            verification_id,
+            job_id,
+            attempt,
+            outcome,
+            message,
+            traceparent,
+        } = stored;
+        let outgoing = Outgoing {
+            to: Destination::Outcome(outcome),
+            message_id: verification_id.to_string(),
+            body: message,
+            traceparent,
+        };
+        self.queue.publish(outgoing).await?;
+        self.confirmed.note(job_id, attempt, verification_id);
+        Ok(())
+    }
+
+    /// Answers a delivery whose claim is not ours to take.
+    async fn not_held(&self, hand_in: &HandIn, answer: ClaimAnswer) -> Result<Then, DeliveryError> {
+        let about = (&hand_in.submission.job_id, hand_in.submission.attempt);
+        match answer {
+            ClaimAnswer::Busy(left) => Ok(Then::Later(retry::at_least(left))),
+            ClaimAnswer::Decided(stored) => {
+                self.metrics.swept("redelivered");
+                self.publish_outcome(*stored).await?;
+                Ok(Then::Done)
+            }
+            ClaimAnswer::Held(_) | ClaimAnswer::Ended => Ok(Then::Done),
+            ClaimAnswer::SubmissionChanged => {
+                let detail = "another submission was claimed for this attempt before";
+                self.park_changed(hand_in, "submission-changed", detail).await
+            }
+            ClaimAnswer::PlanChanged => {
+                let detail = "another plan was named for this attempt before";
+                self.park_changed(hand_in, "plan-changed", detail).await
+            }
+            ClaimAnswer::KillsWorkers => {
+                let detail = format!("{} runs never ended, the last of them alone in its worker", SUSPECT_AFTER + 1);
+                self.journal.park_claimed(about, "kills-worker", &detail).await?;
+                self.metrics.parked("kills-worker");
+                Ok(Then::Done)
+            }
+        }
+    }
+
+    async fn park_changed(&self, hand_in: &HandIn, reason: &'static str, detail: &str) -> Result<Then, DeliveryError> {
+        let parked = intake::changed(hand_in, reason, detail);
+        self.journal.park(&parked).await?;
+        self.metrics.parked(reason);
+        Ok(Then::Done)
+    }
+
+    async fn park_unplanned(&self, hand_in: &HandIn, reason: &'static str, detail: &str) -> Result<Then, DeliveryError> {
+        let claim = intake::unplanned(hand_in);
+        let answer = self.journal.claim_unplanned(&claim, reason, detail).await?;
+        if answer == ClaimAnswer::Ended {
+            self.metrics.parked(reason);
+        }
+        self.not_held(hand_in, answer).await
+    }
+
+    fn new_verification(&self, hand_in: &HandIn, plan: &Plan) -> NewVerification {
+        NewVerification {
+            id: VerificationId::new(),
+            job_id: hand_in.submission.job_id.clone(),
+            attempt: hand_in.submission.attempt,
+            cause: Cause::Submission,
+            plan: plan.reference(),
+            submission: hand_in.submission.digest,
+            started_at: self.clock.now(),
+        }
+    }
+}
+
+/// Says why this is not the first run.
+async fn tell_history(log: &Log, held: &Held, suspected: bool) {
+    if let Some(old) = held.took_over {
+        let text = format!("taken over from verification {old}, whose worker was not heard of any more");
+        log.info(Audience::Operator, text).await;
+    }
+    if held.tries > 0 {
+        let text = format!("tried again after {} runs that ended in trouble of ours", held.tries);
+        log.info(Audience::Public, text).await;
+    }
+    if suspected {
+        let text = format!("runs alone: {} earlier runs never ended", held.starts - 1);
+        log.info(Audience::Operator, text).await;
+    }
+}

@@ -1,0 +1,133 @@
+//! The pool's worker: takes submitted jobs, grades them, publishes what was decided.
+//!
+//! `delivery` is one message's way; `pool` keeps many under way and drains; `sweeper` brings back what a crash, a lost message
+//! or a broken connection left behind. The database is the truth: whatever a worker knows only in memory may be lost.
+
+mod confirmed;
+mod crash;
+mod delivery;
+mod intake;
+mod outcome;
+mod plans;
+mod pool;
+mod recorder;
+mod retry;
+mod running;
+mod settings;
+mod sweeper;
+
+use std::sync::Arc;
+
+use tokio::sync::{RwLock, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::graders::rubric::Judge;
+use crate::health::Heart;
+use crate::journal::{Claims, GroupWriter, Market, PgJournal};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::sandbox::Sandbox;
+use confirmed::Confirmed;
+pub use crash::{Crash, CrashPoint};
+pub use outcome::Signer;
+pub use plans::{InlineRules, NoPlan, Plans, choice_digest};
+use running::Running;
+pub use settings::WorkerSettings;
+
+/// What a worker is made of.
+pub struct Parts {
+    /// The database.
+    pub journal: PgJournal,
+    /// The marketplace's tables, where they are in the same database.
+    pub market: Option<Market>,
+    /// The broker.
+    pub queue: Arc<dyn Queue>,
+    /// The plans.
+    pub plans: Plans,
+    /// Runs checks.
+    pub sandbox: Sandbox,
+    /// Answers rubrics.
+    pub judge: Judge,
+    /// Signs receipts.
+    pub signer: Signer,
+    /// What time it is.
+    pub clock: Clock,
+    /// Counts what happens.
+    pub metrics: Metrics,
+    /// Tells that the loops go round.
+    pub heart: Heart,
+    /// How much it takes on.
+    pub settings: WorkerSettings,
+    /// Where it dies, in tests.
+    pub crash: Crash,
+}
+
+/// A worker of the pool.
+pub struct Worker {
+    journal: PgJournal,
+    market: Option<Market>,
+    queue: Arc<dyn Queue>,
+    claims: Claims,
+    writer: GroupWriter,
+    confirmed: Confirmed,
+    plans: Plans,
+    sandbox: Sandbox,
+    judge: Judge,
+    signer: Signer,
+    clock: Clock,
+    metrics: Metrics,
+    heart: Heart,
+    settings: WorkerSettings,
+    crash: Crash,
+    judge_slots: Arc<Semaphore>,
+    /// Held for reading by every run, for writing by one that must be alone.
+    alone: RwLock<()>,
+    running: Running,
+    /// Fires when what runs is called off, at the end of a drain.
+    called_off: CancellationToken,
+}
+
+impl Worker {
+    /// Puts a worker together and starts its writers; gives it back with the task that must end after it.
+    pub fn new(parts: Parts) -> (Self, JoinHandle<()>) {
+        let Parts {
+            journal,
+            market,
+            queue,
+            plans,
+            sandbox,
+            judge,
+            signer,
+            clock,
+            metrics,
+            heart,
+            settings,
+            crash,
+        } = parts;
+        let (confirmed, noting) = Confirmed::start(journal.clone());
+        let worker = Self {
+            claims: Claims::start(journal.clone(), settings.name.clone(), settings.lease),
+            writer: GroupWriter::start(journal.clone(), settings.lease),
+            confirmed,
+            judge_slots: Arc::new(Semaphore::new(settings.judge_slots)),
+            alone: RwLock::default(),
+            running: Running::default(),
+            called_off: CancellationToken::new(),
+            journal,
+            market,
+            queue,
+            plans,
+            sandbox,
+            judge,
+            signer,
+            clock,
+            metrics,
+            heart,
+            settings,
+            crash,
+        };
+        (worker, noting)
+    }
+}

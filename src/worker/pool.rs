@@ -1,0 +1,170 @@
+//! Keeps deliveries under way until it is told to stop, then drains.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::delivery::{DeliveryError, Then};
+use super::intake::Message;
+use super::{Worker, sweeper};
+use crate::causes::in_full;
+use crate::queue::{Delivery, Destination, Lane, Outgoing, QueueError, Source, Wait};
+
+/// How long what was called off may take to end.
+const CALLING_OFF: Duration = Duration::from_secs(10);
+
+/// A loop that has nothing to do goes round all the same.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// A loop that has not gone round for so long hangs.
+const HANGING: Duration = Duration::from_secs(60);
+
+/// How a drain went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Verifications that did not end in time and were handed back.
+    pub handed_back: usize,
+}
+
+/// Runs the worker until `stop` fires: then it takes nothing more, finishes what runs or, after the grace period, hands it
+/// back.
+///
+/// # Errors
+/// Where the queues cannot be consumed to begin with.
+pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> Result<Drained, QueueError> {
+    let tasks = TaskTracker::new();
+    let ended = CancellationToken::new();
+    let leases = tokio::spawn({
+        let (worker, ended) = (Arc::clone(&worker), ended.clone());
+        async move {
+            let lease = worker.settings.lease;
+            worker.running.keep_leases(&worker.writer, lease, &ended).await;
+        }
+    });
+    let slots = u16::try_from(worker.settings.judge_slots).unwrap_or(u16::MAX).max(1);
+    let lanes = async {
+        tokio::try_join!(
+            consume(&worker, Lane::Submitted, worker.settings.prefetch, &tasks, &stop),
+            consume(&worker, Lane::Judge, slots, &tasks, &stop),
+            sweeper::drain_parked(&worker, &stop),
+        )
+    };
+    let sweeping = sweeper::sweep(&worker, &tasks, &stop);
+    let (consumed, ()) = tokio::join!(lanes, sweeping);
+    tasks.close();
+    let mut handed_back = 0;
+    if timeout(worker.settings.grace, tasks.wait()).await.is_err() {
+        handed_back = worker.running.count();
+        tracing::info!(handed_back, "the grace period is over: what runs is handed back");
+        worker.called_off.cancel();
+        worker.running.cancel();
+        if timeout(CALLING_OFF, tasks.wait()).await.is_err() {
+            // Their leases end by themselves.
+            tracing::warn!("some deliveries did not end when they were called off");
+        }
+    }
+    ended.cancel();
+    let _ = leases.await;
+    consumed.map(|_| Drained { handed_back })
+}
+
+/// Takes deliveries of one lane until `stop` fires. The prefetch bounds how many are under way.
+async fn consume(
+    worker: &Arc<Worker>,
+    lane: Lane,
+    prefetch: u16,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), QueueError> {
+    let mut consumer = match worker.queue.consume(Source::Lane(lane), prefetch).await {
+        Ok(consumer) => consumer,
+        Err(error) => {
+            // The other loops end with this one.
+            stop.cancel();
+            return Err(error);
+        }
+    };
+    let pulse = worker.heart.pulse(lane.queue(), HANGING);
+    loop {
+        let delivery = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            delivery = consumer.deliveries.recv() => delivery,
+            () = tokio::time::sleep(IDLE) => { pulse.beat(); continue }
+        };
+        let Some(delivery) = delivery else { break };
+        pulse.beat();
+        let worker = Arc::clone(worker);
+        tasks.spawn(async move { worker.handle(delivery, lane).await });
+    }
+    consumer.stop.cancel();
+    // What was delivered and not begun goes back at once, not only when the connection closes.
+    while let Some(delivery) = consumer.deliveries.recv().await {
+        delivery.acker.give_back().await;
+    }
+    Ok(())
+}
+
+impl Worker {
+    /// Takes one delivery through, and answers the broker.
+    async fn handle(&self, delivery: Delivery, lane: Lane) {
+        let Delivery {
+            body,
+            message_id,
+            traceparent,
+            redelivered,
+            acker,
+            ..
+        } = delivery;
+        let _in_flight = self.metrics.delivered(lane.queue(), redelivered);
+        let body = Arc::new(body);
+        let message = Message {
+            body: Arc::clone(&body),
+            traceparent: traceparent.clone(),
+        };
+        let to = match self.settle(self.deliver(message, lane).await) {
+            Then::Done => {
+                // Unheard, the message comes again: it will find its decision.
+                acker.ack().await;
+                return;
+            }
+            Then::HandBack => return acker.give_back().await,
+            Then::Later(wait) => Destination::Delay(wait),
+            Then::JudgesLane => Destination::Lane(Lane::Judge),
+        };
+        let outgoing = Outgoing {
+            to,
+            message_id: message_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
+            body: Arc::unwrap_or_clone(body),
+            traceparent,
+        };
+        match self.queue.publish(outgoing).await {
+            Ok(()) => {
+                acker.ack().await;
+            }
+            Err(error) => {
+                tracing::warn!(error = %in_full(&error), "a message that has to wait goes back to its queue");
+                acker.give_back().await;
+            }
+        }
+    }
+
+    /// What becomes of the message when its delivery went wrong: it comes back. The submission is not concerned.
+    pub(super) fn settle(&self, delivered: Result<Then, DeliveryError>) -> Then {
+        match delivered {
+            Ok(then) => then,
+            // Decided, but not confirmed: the sweeper publishes it until it is.
+            Err(DeliveryError::Queue(error)) => {
+                tracing::warn!(error = %in_full(&error), "an outcome waits for the broker");
+                Then::Done
+            }
+            Err(DeliveryError::Journal(error)) => {
+                tracing::error!(error = %in_full(&error), "the journal refused a delivery: it is tried again later");
+                Then::Later(Wait::HalfMinute)
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Brings back what nobody works on although somebody should: in every worker, over what is in the database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Worker;
+use super::delivery::{DeliveryError, REPUBLISH_AFTER, Then};
+use super::intake::Message;
+use crate::causes::in_full;
+use crate::digest::Digest;
+use crate::journal::{NewParked, Overdue, UnclaimedJob};
+use crate::message::{SubmittedJob, Work, without_variables};
+use crate::queue::{Destination, Lane, Outgoing, QueueError, Source};
+
+/// The broker's copy of a message comes first, where there is one.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Most rows of each kind that one round brings back.
+const ROUND: u32 = 128;
+
+/// Longest wait for the confirmation of a notice.
+const NOTICE: Duration = Duration::from_secs(5);
+
+/// A round that takes longer hangs.
+const HANGING: Duration = Duration::from_secs(120);
+
+/// Rounds between two looks at the marketplace's table.
+const LOST_EVERY: u32 = 10;
+
+/// Sweeps until `stop` fires.
+pub(super) async fn sweep(worker: &Arc<Worker>, tasks: &TaskTracker, stop: &CancellationToken) {
+    let pulse = worker.heart.pulse("sweeper", HANGING);
+    let mut ticks = tokio::time::interval(worker.settings.sweep_every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for round in 0_u32.. {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        pulse.beat();
+        let swept = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            swept = worker.sweep_once(round, tasks) => swept,
+        };
+        if let Err(error) = swept {
+            tracing::warn!(error = %in_full(&error), "the sweeper could not finish its round");
+        }
+    }
+}
+
+/// Moves what the broker itself set aside into the table, until `stop` fires.
+pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken) -> Result<(), QueueError> {
+    let mut consumer = worker.queue.consume(Source::Parked, 16).await?;
+    while let Some(delivery) = tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        delivery = consumer.deliveries.recv() => delivery,
+    } {
+        let about = match SubmittedJob::parse(&delivery.body) {
+            Ok(SubmittedJob { work: Work::Whole(job), .. }) => Some((job.id, job.attempt_count)),
+            Ok(SubmittedJob { work: Work::Thin { job_id, attempt, .. }, .. }) => Some((job_id, attempt)),
+            Err(_) => None,
+        };
+        let parked = NewParked {
+            about: about.filter(|(id, _)| !id.as_str().contains('\0')),
+            reason: "delivered-too-often",
+            detail: "the broker set it aside: it was delivered more often than its limit allows".to_owned(),
+            message: without_variables(&delivery.body),
+            digest: Digest::of(&delivery.body),
+        };
+        match worker.journal.park(&parked).await {
+            Ok(()) => {
+                worker.metrics.parked(parked.reason);
+                delivery.acker.ack().await;
+            }
+            Err(error) => {
+                tracing::warn!(error = %in_full(&error), "a message that the broker set aside stays there");
+                delivery.acker.give_back().await;
+                tokio::time::sleep(GRACE).await;
+            }
+        }
+    }
+    consumer.stop.cancel();
+    Ok(())
+}
+
+impl Worker {
+    async fn sweep_once(self: &Arc<Self>, round: u32, tasks: &TaskTracker) -> Result<(), DeliveryError> {
+        for Overdue { message, traceparent } in self.journal.overdue(GRACE, ROUND).await? {
+            self.metrics.swept("overdue");
+            let message = Message {
+                body: Arc::new(message),
+                traceparent,
+            };
+            self.bring_back(message, tasks);
+        }
+        for stored in self.journal.unconfirmed(REPUBLISH_AFTER, ROUND).await? {
+            self.metrics.swept("unconfirmed");
+            let worker = Arc::clone(self);
+            tasks.spawn(async move {
+                let published = worker.publish_outcome(stored).await;
+                if let Err(error) = published {
+                    tracing::warn!(error = %in_full(&error), "an outcome still waits for the broker");
+                }
+            });
+        }
+        self.tell_parked().await?;
+        if self.market.is_some() && round.is_multiple_of(LOST_EVERY) {
+            let lost = self.journal.unclaimed_jobs(self.settings.lost_after, ROUND).await?;
+            for job in lost {
+                self.bring_back_lost(job, tasks).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a message through as if it had been delivered; there is no broker to answer.
+    fn bring_back(self: &Arc<Self>, message: Message, tasks: &TaskTracker) {
+        let worker = Arc::clone(self);
+        tasks.spawn(async move {
+            let _in_flight = worker.metrics.delivered("sweeper", true);
+            let Message { body, traceparent } = message.clone();
+            let delivered = worker.deliver(message, Lane::Submitted).await;
+            // Whatever else has to come back is in its claim, and is swept again when it is due.
+            if worker.settle(delivered) == Then::JudgesLane {
+                let outgoing = Outgoing {
+                    to: Destination::Lane(Lane::Judge),
+                    message_id: uuid::Uuid::now_v7().to_string(),
+                    body: Arc::unwrap_or_clone(body),
+                    traceparent,
+                };
+                if let Err(error) = worker.queue.publish(outgoing).await {
+                    tracing::warn!(error = %in_full(&error), "a submission waits for the judges' lane");
+                }
+            }
+        });
+    }
+
+    /// A submitted job whose message was lost. With the message went the plan that it named.
+    async fn bring_back_lost(
+        self: &Arc<Self>,
+        job: UnclaimedJob,
+        tasks: &TaskTracker,
+    ) -> Result<(), DeliveryError> {
+        let UnclaimedJob { job_id, attempt } = job;
+        let message = SubmittedJob {
+            work: Work::Thin {
+                job_id: job_id.clone(),
+                attempt,
+                submission_sha256: None,
+            },
+            plan: None,
+        };
+        let body = message
+            .to_json()
+            .map_err(|error| crate::journal::JournalError::Damaged(error.to_string()))?;
+        if self.settings.lost_by_default_plan {
+            self.metrics.swept("lost");
+            let message = Message {
+                body: Arc::new(body),
+                traceparent: None,
+            };
+            self.bring_back(message, tasks);
+        } else {
+            let parked = NewParked {
+                about: Some((job_id, attempt)),
+                reason: "message-lost",
+                detail: "the job is submitted, but no message of it came: submit it again with its plan, or retry it to \
+                         have it judged by the default plan"
+                    .to_owned(),
+                digest: Digest::of(&body),
+                message: body,
+            };
+            self.journal.park(&parked).await?;
+            self.metrics.parked(parked.reason);
+        }
+        Ok(())
+    }
+
+    /// Publishes a notice of everything that was parked since the last round.
+    async fn tell_parked(&self) -> Result<(), DeliveryError> {
+        let (count, oldest) = self.journal.parked_open().await?;
+        self.metrics.parked_open(count, oldest);
+        for row in self.journal.parked_unnoticed(ROUND).await? {
+            let notice = json!({
+                "v": 1, "parked_id": row.id, "job_id": row.job_id, "attempt": row.attempt, "reason": row.reason,
+                "parked_at": row.parked_at,
+            });
+            let outgoing = Outgoing {
+                to: Destination::ParkedNotice,
+                message_id: format!("parked-{}", row.id),
+                body: notice.to_string().into_bytes(),
+                traceparent: None,
+            };
+            // A broker that is down must not keep the sweeper from its rounds.
+            match tokio::time::timeout(NOTICE, self.queue.publish(outgoing)).await {
+                Ok(published) => published?,
+                Err(_) => return Ok(()),
+            }
+            self.journal.parked_noticed(row.id).await?;
+        }
+        Ok(())
+    }
+}
