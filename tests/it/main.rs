@@ -4,7 +4,7 @@ mod checks;
 mod evidence;
 mod health;
 mod heart;
-mod journal_conformance;
+mod journal;
 mod layers;
 mod new;
 mod openai_server;
