@@ -30,3 +30,4 @@ pub mod telemetry;
 pub mod trace_context;
 pub mod verdict;
 pub mod verify;
+pub mod worker;

@@ -7,9 +7,9 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, parts};
 use crate::clock::Clock;
-use crate::config::{CommonArgs, Config};
+use crate::config::{CommonArgs, Config, PoolSettings};
 use crate::receipt::{KeyState, SigningKey, TrustFile, TrustedKey};
 
 /// Flags of `assay keys`.
@@ -58,17 +58,17 @@ enum Action {
 }
 
 pub(super) fn run(args: KeysArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let config = setup::config(common)?;
+    let config = parts::config(common)?;
     let trust = match args.trust {
         Some(trust) => trust,
-        None => config.pool.trust().map_err(CliError::usage)?.to_owned(),
+        None => config.pool.trust.clone(),
     };
     let now = Clock::system().now();
     match args.action {
         Action::New { out, deployment } => {
             let out = match out {
                 Some(out) => out,
-                None => config.pool.signing_key().map_err(CliError::usage)?.to_owned(),
+                None => config.pool.signing_key.clone(),
             };
             new(&config, &out, &trust, deployment, now, args.json)
         }
@@ -88,6 +88,14 @@ pub(super) fn run(args: KeysArgs, common: &CommonArgs) -> Result<Exit, CliError>
             Ok(Exit::Good)
         }
     }
+}
+
+/// Makes the first key of a deployment, where its settings say that it is.
+pub(super) fn first(config: &Config) -> Result<(), CliError> {
+    let PoolSettings {
+        signing_key, trust, ..
+    } = &config.pool;
+    new(config, signing_key, trust, None, Clock::system().now(), false).map(|_| ())
 }
 
 fn new(

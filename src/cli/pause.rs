@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, parts};
 use crate::config::CommonArgs;
 
 /// Flags of `assay pause` and `assay resume`.
@@ -37,7 +37,7 @@ pub(super) struct ByArg {
 }
 
 pub(super) async fn run(args: PauseArgs, pause: bool, common: &CommonArgs) -> Result<Exit, CliError> {
-    let market = setup::market(&setup::config(common)?).await?;
+    let market = parts::market(&parts::config(common)?).await?;
     market
         .set_pause(pause, &args.by.name, &args.reason)
         .await

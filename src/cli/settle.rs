@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::pause::ByArg;
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
 use crate::journal::{Market, Settled};
@@ -83,8 +83,8 @@ enum Action {
 }
 
 pub(super) async fn run(args: SettleArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let config = setup::config(common)?;
-    let market = setup::market(&config).await?;
+    let config = parts::config(common)?;
+    let market = parts::market(&config).await?;
     match args.action {
         None | Some(Action::Run) => consume(&config, market).await,
         Some(Action::Held { json }) => {
@@ -147,7 +147,7 @@ pub(super) async fn run(args: SettleArgs, common: &CommonArgs) -> Result<Exit, C
 }
 
 fn settler(config: &Config, market: Market) -> Result<Settler, CliError> {
-    let trust = Trust::open(config.pool.trust().map_err(CliError::usage)?).map_err(CliError::usage)?;
+    let trust = Trust::open(&config.pool.trust).map_err(CliError::usage)?;
     Ok(Settler::new(
         market,
         Arc::new(trust),
@@ -159,7 +159,7 @@ fn settler(config: &Config, market: Market) -> Result<Settler, CliError> {
 async fn consume(config: &Config, market: Market) -> Result<Exit, CliError> {
     let settler = settler(config, market)?;
     settler.check_platform_user().await.map_err(CliError::usage)?;
-    let queue = setup::queue(config, "settle").await?;
+    let queue = parts::queue(config, "settle").await?;
     let stop = shutdown::token().map_err(CliError::trouble)?;
     tracing::info!(deployment = config.pool.deployment, "settlement begins");
     settle::run(Arc::clone(&queue), settler, stop)

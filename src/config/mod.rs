@@ -9,7 +9,7 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::graders::rubric::JudgeSettings;
-use crate::plan::line_at;
+use crate::plan::{InlineRules, line_at};
 use crate::settle::SettleSettings;
 
 use judge::JudgeTable;
@@ -96,6 +96,8 @@ pub struct Config {
     pub pool: PoolSettings,
     /// Settlement: brakes and fee.
     pub settle: SettleSettings,
+    /// What a sender's own plan may use.
+    pub inline_plans: InlineRules,
 }
 
 /// The settings file. Unknown keys are errors.
@@ -111,6 +113,7 @@ struct File {
     judge: JudgeTable,
     pool: PoolTable,
     settle: SettleSettings,
+    inline_plans: InlineRules,
 }
 
 /// The settings cannot be used.
@@ -209,6 +212,7 @@ impl Config {
                 ..file.settle
             },
             pool,
+            inline_plans: file.inline_plans,
         })
     }
 }
