@@ -6,6 +6,7 @@ mod brakes;
 mod commands;
 mod forged;
 mod once;
+mod run;
 mod sums;
 mod table;
 
