@@ -17,6 +17,7 @@ mod runtimes;
 mod sandbox;
 mod schema;
 mod servers;
+mod settlement;
 mod telemetry;
 mod watch;
 mod workbench;
