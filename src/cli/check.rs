@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::CommonArgs;
 use crate::desk::read_job;
@@ -62,9 +62,9 @@ pub(super) struct CheckArgs {
 const LONGEST: Duration = Duration::from_secs(180);
 
 pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let config = setup::config(common)?;
-    let sandbox = setup::sandbox(&config)?;
-    setup::tell_confinement(&sandbox).await?;
+    let config = parts::config(common)?;
+    let sandbox = parts::sandbox(&config)?;
+    parts::tell_confinement(&sandbox).await?;
     if args.inspect {
         return inspect(&args, &sandbox).await;
     }
@@ -73,7 +73,7 @@ pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, Cl
     };
     let job = read_job(job_path).map_err(CliError::usage)?;
     // The same way as in a run: a plan with this one grader.
-    let mut folders = setup::folders(&config);
+    let mut folders = parts::folders(&config);
     folders.checks = args.file.parent().unwrap_or(Path::new("")).to_owned();
     let plan = folders
         .load_inline(plan(&args)?)

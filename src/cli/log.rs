@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, Exit, heard, setup};
+use super::{CliError, Exit, heard, parts};
 use crate::config::CommonArgs;
 use crate::entry::Audience;
 use crate::job::JobId;
@@ -41,14 +41,14 @@ pub(super) struct LogArgs {
 const OFFERED: u32 = 5;
 
 pub(super) async fn run(args: LogArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let config = setup::config(common)?;
+    let config = parts::config(common)?;
     let place = config.journal.display().to_string();
     if !config.journal.exists() {
         return Err(CliError::usage(anyhow!(
             "there is no journal {place} yet: `assay run` writes one"
         )));
     }
-    let journal = setup::journal(&config).await?;
+    let journal = parts::journal(&config).await?;
     let job_id = JobId::new(args.job);
     let verifications = journal.verifications(&job_id).await.map_err(CliError::trouble)?;
     if verifications.is_empty() {

@@ -12,13 +12,20 @@ macro_rules! say {
 
 mod check;
 mod diff;
+mod keys;
 mod log;
 mod new;
+mod parked;
+mod parts;
+mod pause;
 mod plan;
 mod rounds;
 mod run;
 mod schema;
+mod settle;
 mod setup;
+mod submit;
+mod work;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -149,6 +156,22 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print the verification log of a job
     Log(log::LogArgs),
+    /// Make what the pool needs in broker and database
+    Setup(setup::SetupArgs),
+    /// Take submitted jobs, grade them, publish what was decided
+    Work(work::WorkArgs),
+    /// Submit jobs
+    Submit(submit::SubmitArgs),
+    /// Show and end what was set aside for a person
+    Parked(parked::ParkedArgs),
+    /// Make, list and revoke the keys that sign receipts
+    Keys(keys::KeysArgs),
+    /// Apply outcomes: pay, count attempts; show and end what was not applied
+    Settle(settle::SettleArgs),
+    /// Let verified outcomes wait
+    Pause(pause::PauseArgs),
+    /// End a pause
+    Resume(pause::PauseArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -204,6 +227,14 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Schema(args) => schema::run(&args),
             Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,
+            Command::Setup(args) => setup::run(args, &common).await,
+            Command::Work(args) => work::run(args, &common).await,
+            Command::Submit(args) => submit::run(args, &common).await,
+            Command::Parked(args) => parked::run(args, &common).await,
+            Command::Keys(args) => keys::run(args, &common),
+            Command::Settle(args) => settle::run(args, &common).await,
+            Command::Pause(args) => pause::run(args, true, &common).await,
+            Command::Resume(args) => pause::run(args, false, &common).await,
             Command::Diff(_) => Ok(Exit::Good),
         }
     })

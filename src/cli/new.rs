@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, parts};
 use crate::config::CommonArgs;
 use crate::desk::{Language, Places, Scaffold};
 
@@ -64,7 +64,7 @@ enum Lang {
 }
 
 pub(super) fn run(args: NewArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let folders = setup::folders(&setup::config(common)?);
+    let folders = parts::folders(&parts::config(common)?);
     let places = Places {
         plans: folders.plans,
         checks: folders.checks,

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, parts};
 use crate::config::CommonArgs;
 use crate::plan::{Plan, PlanFolders};
 
@@ -42,7 +42,7 @@ enum Action {
 }
 
 pub(super) fn run(args: &PlanArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let folders = setup::folders(&setup::config(common)?);
+    let folders = parts::folders(&parts::config(common)?);
     match &args.action {
         Action::Check { plans } => check(plans, &folders),
         Action::Show { plan, json } => {

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 
 use super::rounds::{Output, Rounds};
-use super::{CliError, Exit, setup};
+use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
 use crate::desk::{Desk, JudgeChoice, Search, Suite, Watch};
@@ -76,7 +76,7 @@ enum JudgeFlag {
 }
 
 pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let config = setup::config(common)?;
+    let config = parts::config(common)?;
     if args.watch && args.judge == JudgeFlag::Record {
         return Err(CliError::usage(anyhow!(
             "--watch would ask the model at every save: record first, then watch without --judge record"
@@ -86,7 +86,7 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
         paths: args.paths.clone(),
         filters: args.filter.clone(),
         plan: args.plan.clone(),
-        folders: setup::folders(&config),
+        folders: parts::folders(&config),
         judge: judge(args.judge, &config)?,
     };
     // Before anything is loaded, so that no edit is missed.
@@ -102,8 +102,8 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
         report.prepare().map_err(CliError::usage)?;
     }
     let desk = Desk {
-        journal: Arc::new(setup::journal(&config).await?),
-        sandbox: setup::sandbox(&config)?,
+        journal: Arc::new(parts::journal(&config).await?),
+        sandbox: parts::sandbox(&config)?,
         clock: Clock::system(),
         cancel: shutdown::token().map_err(CliError::trouble)?,
     };
@@ -113,7 +113,7 @@ pub(super) async fn run(args: RunArgs, common: &CommonArgs) -> Result<Exit, CliE
         reports: args.report,
         side_by_side: args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1),
     };
-    setup::tell_confinement(&desk.sandbox).await?;
+    parts::tell_confinement(&desk.sandbox).await?;
     let (cancel, all) = (desk.cancel.clone(), suite.found().len());
     let mut rounds = Rounds::new(desk, suite, output);
     let report = rounds.first().await?;

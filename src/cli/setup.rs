@@ -1,51 +1,54 @@
-//! From settings to the parts that commands use.
+//! `assay setup`: makes what the pool needs in broker and database.
 
-use crate::cli::CliError;
-use crate::config::{CommonArgs, Config};
-use crate::graders;
-use crate::journal::SqliteJournal;
-use crate::plan::PlanFolders;
-use crate::sandbox::{Sandbox, SandboxConfig};
+use clap::Args;
 
-/// What a sandbox says of itself where Landlock and seccomp both hold.
-const FULL_CONFINEMENT: &str = "landlock on, seccomp on";
+use super::{CliError, Exit, parts};
+use crate::config::{CommonArgs, Settlement};
+use crate::queue::{RabbitSettings, Topology};
 
-pub(super) fn config(common: &CommonArgs) -> Result<Config, CliError> {
-    Config::load(common).map_err(CliError::usage)
+/// Flags of `assay setup`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  assay setup                        tables in schema assay, queues, exchange; a first key where there is none
+  assay setup --demo-marketplace     and the marketplace's tables, where there is no marketplace
+
+Runs again without harm: what is there stays. Needs the rights of the tables' owner; workers need fewer
+(docs/deploying.md).
+Exit status: 0, 2 wrong configuration, 3 broker or database refuse.")]
+pub(super) struct SetupArgs {
+    /// Make the marketplace's tables too, for a demonstration
+    #[arg(long)]
+    demo_marketplace: bool,
+    /// Make no key
+    #[arg(long)]
+    no_key: bool,
 }
 
-pub(super) fn folders(config: &Config) -> PlanFolders {
-    PlanFolders {
-        plans: config.graders.join("plans"),
-        checks: config.graders.join("checks"),
-        prompts: config.prompts.clone(),
-        kinds: graders::rules(),
+pub(super) async fn run(args: SetupArgs, common: &CommonArgs) -> Result<Exit, CliError> {
+    let config = parts::config(common)?;
+    let url = config.pool.amqp_url().map_err(CliError::usage)?.clone();
+    let journal = parts::pool_journal(&config, 2).await?;
+    journal.set_up().await.map_err(CliError::trouble)?;
+    say!("tables: schema assay in {}", journal.place());
+    if args.demo_marketplace {
+        journal
+            .set_up_demo_marketplace()
+            .await
+            .map_err(CliError::trouble)?;
+        say!("tables: the demonstration's marketplace");
     }
-}
-
-pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
-    let settings = SandboxConfig {
-        children: config.sandbox_children,
-        runtimes: config.runtimes.clone(),
-        ..SandboxConfig::new(config.cache.clone())
-    };
-    Sandbox::new(settings).map_err(CliError::trouble)
-}
-
-/// Says so where the kernel does not give a check's process its second wall.
-pub(super) async fn tell_confinement(sandbox: &Sandbox) -> Result<(), CliError> {
-    let confinement = sandbox.confinement().await.map_err(CliError::trouble)?;
-    if confinement != FULL_CONFINEMENT {
-        tracing::warn!(
-            confinement,
-            "checks run without all walls: this kernel or container lacks some"
-        );
-    }
-    Ok(())
-}
-
-pub(super) async fn journal(config: &Config) -> Result<SqliteJournal, CliError> {
-    SqliteJournal::open(&config.journal)
+    let topology = Topology::new(config.pool.settlement == Settlement::Assay);
+    topology
+        .declare(RabbitSettings::new(url, "setup"))
         .await
-        .map_err(CliError::trouble)
+        .map_err(CliError::trouble)?;
+    say!(
+        "broker: {} queues and the exchange of outcomes",
+        topology.queues.len()
+    );
+    if !args.no_key && !config.pool.signing_key.exists() {
+        super::keys::first(&config)?;
+    }
+    Ok(Exit::Good)
 }

@@ -9,7 +9,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use crate::graders::rubric::JudgeSettings;
-use crate::plan::line_at;
+use crate::plan::{InlineRules, line_at};
+use crate::settle::SettleSettings;
 
 use judge::JudgeTable;
 use pool::PoolTable;
@@ -93,6 +94,10 @@ pub struct Config {
     pub judge: Option<JudgeSettings>,
     /// The pool: broker, database, worker.
     pub pool: PoolSettings,
+    /// Settlement: brakes and fee.
+    pub settle: SettleSettings,
+    /// What a sender's own plan may use.
+    pub inline_plans: InlineRules,
 }
 
 /// The settings file. Unknown keys are errors.
@@ -107,6 +112,8 @@ struct File {
     sandbox_children: Option<usize>,
     judge: JudgeTable,
     pool: PoolTable,
+    settle: SettleSettings,
+    inline_plans: InlineRules,
 }
 
 /// The settings cannot be used.
@@ -187,6 +194,11 @@ impl Config {
         let place = |flag: &Option<PathBuf>, file: Option<PathBuf>, default: &str| {
             flag.clone().or(file).unwrap_or_else(|| default.into())
         };
+        file.settle.check().map_err(|error| ConfigError::Setting {
+            key: error.key,
+            message: error.message.to_owned(),
+        })?;
+        let pool = pool::settings(file.pool, variable)?;
         Ok(Self {
             graders: place(&args.graders, file.graders, "graders"),
             prompts: place(&args.prompts, file.prompts, "prompts"),
@@ -195,7 +207,12 @@ impl Config {
             runtimes: place(&args.runtimes, file.runtimes, ".assay/runtimes"),
             sandbox_children: children.unwrap_or(cores).clamp(1, 64),
             judge: judge::endpoint(file.judge)?,
-            pool: pool::settings(file.pool, variable)?,
+            settle: SettleSettings {
+                deployment: pool.deployment.clone(),
+                ..file.settle
+            },
+            pool,
+            inline_plans: file.inline_plans,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -54,16 +54,19 @@ pub struct PoolSettings {
     pub verification_limit: Duration,
     /// How long SIGTERM waits for what runs.
     pub grace: Duration,
-    /// The file with the key that signs receipts; see [`PoolSettings::signing_key`].
-    pub signing_key: Option<PathBuf>,
-    /// The file that says which keys settlement trusts; see [`PoolSettings::trust`].
-    pub trust: Option<PathBuf>,
+    /// The file with the key that signs receipts.
+    pub signing_key: PathBuf,
+    /// The file that says which keys settlement trusts.
+    pub trust: PathBuf,
     /// Where health and metrics are served; none where they are not.
     pub listen: Option<SocketAddr>,
     /// The plan of messages that name none; they are parked where none is set.
     pub default_plan: Option<String>,
     /// What becomes of a submitted job whose message is lost.
     pub lost: Lost,
+    /// Since when a submitted job that nobody has claimed counts as one whose message is lost: longer than messages wait
+    /// in the queue.
+    pub lost_after: Duration,
     /// Whether the marketplace's tables are in this database.
     pub marketplace: bool,
     /// Who applies outcomes.
@@ -112,6 +115,7 @@ pub(super) struct PoolTable {
     listen: Option<Listen>,
     default_plan: Option<String>,
     lost: Lost,
+    lost_after: Option<Length>,
     marketplace: Option<bool>,
     settlement: Settlement,
 }
@@ -140,32 +144,6 @@ impl PoolSettings {
             DATABASE_URL,
             "pool.database_url",
             "postgres://USER:PASSWORD@HOST:5432/DATABASE",
-        )
-    }
-
-    /// The file with the key that signs receipts.
-    ///
-    /// # Errors
-    /// Where none is set: says how.
-    pub fn signing_key(&self) -> Result<&Path, ConfigError> {
-        set(
-            self.signing_key.as_deref(),
-            SIGNING_KEY,
-            "pool.signing_key",
-            "the file that `assay keys new` writes",
-        )
-    }
-
-    /// The file that says which keys settlement trusts.
-    ///
-    /// # Errors
-    /// Where none is set: says how.
-    pub fn trust(&self) -> Result<&Path, ConfigError> {
-        set(
-            self.trust.as_deref(),
-            TRUST,
-            "pool.trust",
-            "the file of public keys, to which `assay keys new` adds one",
         )
     }
 
@@ -217,6 +195,12 @@ pub(super) fn settings(
         })?),
         None => file.listen,
     };
+    let place = |name, file: Option<PathBuf>, usual: &str| {
+        variable(name)
+            .map(PathBuf::from)
+            .or(file)
+            .unwrap_or_else(|| usual.into())
+    };
     let verification_limit = length(file.verification_limit, 540);
     let settings = PoolSettings {
         amqp_url: url(AMQP_URL, file.amqp_url, &["amqp://", "amqps://"])?,
@@ -233,14 +217,15 @@ pub(super) fn settings(
         grace: file
             .grace
             .map_or(verification_limit + DRAIN_MARGIN, |Length(grace)| grace),
-        signing_key: variable(SIGNING_KEY).map(PathBuf::from).or(file.signing_key),
-        trust: variable(TRUST).map(PathBuf::from).or(file.trust),
+        signing_key: place(SIGNING_KEY, file.signing_key, ".assay/signing.key"),
+        trust: place(TRUST, file.trust, ".assay/trust.toml"),
         listen: listen.map_or_else(
             || Some(SocketAddr::from(([127, 0, 0, 1], 9900))),
             |Listen(address)| address,
         ),
         default_plan: file.default_plan,
         lost: file.lost,
+        lost_after: length(file.lost_after, 3_600),
         marketplace: file.marketplace.unwrap_or(true),
         settlement: file.settlement,
     };
@@ -410,6 +395,8 @@ impl<'de> Deserialize<'de> for Listen {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn pool(text: &str, environment: &[(&str, &str)]) -> Result<PoolSettings, String> {
@@ -442,8 +429,6 @@ mod tests {
         let missing = |error: ConfigError| error.to_string();
         insta::assert_snapshot!(missing(pool.database_url().unwrap_err()), @"ASSAY_DATABASE_URL is not set: set it, or pool.database_url in assay.toml, to postgres://USER:PASSWORD@HOST:5432/DATABASE");
         insta::assert_snapshot!(missing(pool.amqp_url().unwrap_err()), @"ASSAY_AMQP_URL is not set: set it, or pool.amqp_url in assay.toml, to amqp://USER:PASSWORD@HOST:5672/VHOST");
-        insta::assert_snapshot!(missing(pool.signing_key().unwrap_err()), @"ASSAY_SIGNING_KEY is not set: set it, or pool.signing_key in assay.toml, to the file that `assay keys new` writes");
-        insta::assert_snapshot!(missing(pool.trust().unwrap_err()), @"ASSAY_TRUST is not set: set it, or pool.trust in assay.toml, to the file of public keys, to which `assay keys new` adds one");
     }
 
     #[test]
@@ -469,8 +454,8 @@ mod tests {
                 Duration::from_secs(120)
             )
         );
-        assert_eq!(written.signing_key().unwrap(), Path::new("k"));
-        assert_eq!(written.trust().unwrap(), Path::new("elsewhere"));
+        assert_eq!(written.signing_key, Path::new("k"));
+        assert_eq!(written.trust, Path::new("elsewhere"));
         assert_eq!(
             (written.listen, written.default_plan.as_deref()),
             (None, Some("p"))

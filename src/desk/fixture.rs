@@ -125,6 +125,12 @@ pub fn discover(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, FixtureErro
     Ok(found)
 }
 
+/// How the fixture in that folder names its plan.
+pub(super) fn plan_name(folder: &Path) -> Result<String, InputError> {
+    let text: FixtureText = read_toml(&folder.join("fixture.toml"))?;
+    Ok(text.plan)
+}
+
 impl Fixture {
     /// Loads a fixture's job and plan; `plan` overrides the fixture's own.
     ///

@@ -5,6 +5,7 @@ mod input;
 mod judge;
 mod run;
 mod scaffold;
+mod submit;
 mod suite;
 mod watch;
 
@@ -13,5 +14,6 @@ pub use input::{InputError, read_job};
 pub use judge::JudgeChoice;
 pub use run::Desk;
 pub use scaffold::{Language, Places, Scaffold, ScaffoldError};
+pub use submit::Template;
 pub use suite::{Found, Search, Suite, Touched};
 pub use watch::Watch;

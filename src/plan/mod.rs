@@ -5,6 +5,7 @@
 //! that decides a verdict and an old plan can be run again after the files have changed.
 
 mod error;
+mod inline;
 mod load;
 mod locate;
 mod schema;
@@ -19,6 +20,7 @@ use serde_json::Value;
 
 use crate::digest::{Digest, FieldHasher};
 pub use error::{Issue, PlanError};
+pub use inline::InlineRules;
 pub use load::PlanFolders;
 pub use locate::line_at;
 pub use schema::{merged, plan_schema};

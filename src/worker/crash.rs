@@ -126,7 +126,9 @@ mod tests {
         let job = JobId::new("j");
         let crash = Crash::at(CrashPoint::AfterClaim, 2, None);
         assert!(!crash.is_due(CrashPoint::BeforeAck, Some(&job)));
-        let due: Vec<_> = (0..4).map(|_| crash.is_due(CrashPoint::AfterClaim, Some(&job))).collect();
+        let due: Vec<_> = (0..4)
+            .map(|_| crash.is_due(CrashPoint::AfterClaim, Some(&job)))
+            .collect();
         assert_eq!(due, [false, false, true, true]);
         let killer = Crash::at(CrashPoint::InGrader, 0, Some(JobId::new("killer")));
         assert!(!killer.is_due(CrashPoint::InGrader, Some(&job)));

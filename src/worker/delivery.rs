@@ -20,10 +20,10 @@ use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::JobId;
+use crate::journal::{Cause, Chain, JournalError, NewVerification, ending_words};
 use crate::journal::{
     ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
 };
-use crate::journal::{Cause, Chain, JournalError, NewVerification, ending_words};
 use crate::log::Log;
 use crate::outcome::Verification;
 use crate::plan::Plan;
@@ -75,7 +75,11 @@ impl Worker {
         let hand_in = match intake::read(message, &self.plans, self.market.as_ref()).await? {
             Intake::HandIn(hand_in) => hand_in,
             Intake::Park(parked) => {
-                tracing::warn!(reason = parked.reason, detail = parked.detail, "a message is parked");
+                tracing::warn!(
+                    reason = parked.reason,
+                    detail = parked.detail,
+                    "a message is parked"
+                );
                 self.journal.park(&parked).await?;
                 self.metrics.parked(parked.reason);
                 return Ok(Then::Done);
@@ -158,13 +162,16 @@ impl Worker {
             None
         } else {
             if hand_in.cancellation_requested {
-                let text = "the sender asked to call the job off after the hand-in: noted, and graded all the same";
+                let text =
+                    "the sender asked to call the job off after the hand-in: noted, and graded all the same";
                 context.log.info(Audience::Public, text).await;
             }
             Some(self.grade(hand_in, plan, &held, &context).await)
         };
         drop(context);
-        let chain = recording.await.map_err(|error| JournalError::Lost(error.to_string()))??;
+        let chain = recording
+            .await
+            .map_err(|error| JournalError::Lost(error.to_string()))??;
         self.crash.reached(CrashPoint::BeforeCommit, Some(&of.job_id));
         let (state, next) = self.ending_state(hand_in, verification.as_ref(), &held, (&of, chain))?;
         let (outcome, decision) = match &verification {
@@ -205,7 +212,8 @@ impl Worker {
             };
             self.publish_outcome(stored).await?;
             if let Some(Ok(decision)) = verification.as_ref().map(|verification| &verification.decision) {
-                self.metrics.published(decision, held.received_ago + began.elapsed());
+                self.metrics
+                    .published(decision, held.received_ago + began.elapsed());
             }
             self.crash.reached(CrashPoint::AfterPublish, Some(&of.job_id));
         } else {
@@ -338,7 +346,10 @@ impl Worker {
                 self.park_changed(hand_in, "plan-changed", detail).await
             }
             ClaimAnswer::KillsWorkers => {
-                let detail = format!("{} runs never ended, the last of them alone in its worker", SUSPECT_AFTER + 1);
+                let detail = format!(
+                    "{} runs never ended, the last of them alone in its worker",
+                    SUSPECT_AFTER + 1
+                );
                 self.journal.park_claimed(about, "kills-worker", &detail).await?;
                 self.metrics.parked("kills-worker");
                 Ok(Then::Done)
@@ -346,14 +357,24 @@ impl Worker {
         }
     }
 
-    async fn park_changed(&self, hand_in: &HandIn, reason: &'static str, detail: &str) -> Result<Then, DeliveryError> {
+    async fn park_changed(
+        &self,
+        hand_in: &HandIn,
+        reason: &'static str,
+        detail: &str,
+    ) -> Result<Then, DeliveryError> {
         let parked = intake::changed(hand_in, reason, detail);
         self.journal.park(&parked).await?;
         self.metrics.parked(reason);
         Ok(Then::Done)
     }
 
-    async fn park_unplanned(&self, hand_in: &HandIn, reason: &'static str, detail: &str) -> Result<Then, DeliveryError> {
+    async fn park_unplanned(
+        &self,
+        hand_in: &HandIn,
+        reason: &'static str,
+        detail: &str,
+    ) -> Result<Then, DeliveryError> {
         let claim = intake::unplanned(hand_in);
         let answer = self.journal.claim_unplanned(&claim, reason, detail).await?;
         if answer == ClaimAnswer::Ended {
@@ -382,7 +403,10 @@ async fn tell_history(log: &Log, held: &Held, suspected: bool) {
         log.info(Audience::Operator, text).await;
     }
     if held.tries > 0 {
-        let text = format!("tried again after {} runs that ended in trouble of ours", held.tries);
+        let text = format!(
+            "tried again after {} runs that ended in trouble of ours",
+            held.tries
+        );
         log.info(Audience::Public, text).await;
     }
     if suspected {

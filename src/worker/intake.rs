@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::plans::{Plans, choice_digest};
 use crate::digest::Digest;
-use crate::job::{Job, JobId, JobStatus};
 use crate::entry::escape_control;
+use crate::job::{Job, JobId, JobStatus};
 use crate::journal::JournalError;
 use crate::journal::{Market, NewParked, Unplanned};
 use crate::message::{MessageError, SubmittedJob, Work, without_variables};
@@ -82,7 +82,11 @@ pub(super) async fn read(
         Work::Thin { job_id, attempt, .. } => (job_id.clone(), *attempt),
     };
     if id.as_str().is_empty() || id.as_str().len() > MAX_ID_BYTES || id.as_str().contains('\0') {
-        return Ok(park(None, "undecodable", "the job's id is empty, too long or holds NUL"));
+        return Ok(park(
+            None,
+            "undecodable",
+            "the job's id is empty, too long or holds NUL",
+        ));
     }
     if i32::try_from(attempt).is_err() {
         return Ok(park(None, "undecodable", "the attempt is out of range"));
@@ -90,24 +94,43 @@ pub(super) async fn read(
     let about = Some((id.clone(), attempt));
     let (job, body) = match work {
         Work::Whole(job) => (job, Arc::clone(&message.body)),
-        Work::Thin { submission_sha256, .. } => {
+        Work::Thin {
+            submission_sha256, ..
+        } => {
             let job = match market {
                 Some(market) => market.load_job(&id).await?,
                 None => None,
             };
             let Some(job) = job else {
-                return Ok(park(about, "missing-job", "the marketplace has no such job, or its tables are not in this database"));
+                return Ok(park(
+                    about,
+                    "missing-job",
+                    "the marketplace has no such job, or its tables are not in this database",
+                ));
             };
             if job.attempt_count != attempt {
                 let now = job.attempt_count;
-                return Ok(park(about, "stale", &format!("the job is at attempt {now}, the message at {attempt}")));
+                return Ok(park(
+                    about,
+                    "stale",
+                    &format!("the job is at attempt {now}, the message at {attempt}"),
+                ));
             }
             let digest = Submission::of(&job).digest;
             if submission_sha256.is_some_and(|stated| stated != digest) {
-                return Ok(park(about, "stale", &format!("what is handed in now has the digest {digest}")));
+                return Ok(park(
+                    about,
+                    "stale",
+                    &format!("what is handed in now has the digest {digest}"),
+                ));
             }
-            let whole = SubmittedJob { work: Work::Whole(Box::new(job.clone())), plan: choice.clone() };
-            let body = whole.to_json().map_err(|error| JournalError::Damaged(error.to_string()))?;
+            let whole = SubmittedJob {
+                work: Work::Whole(Box::new(job.clone())),
+                plan: choice.clone(),
+            };
+            let body = whole
+                .to_json()
+                .map_err(|error| JournalError::Damaged(error.to_string()))?;
             (Box::new(job), Arc::new(body))
         }
     };
@@ -119,13 +142,23 @@ pub(super) async fn read(
         | JobStatus::Accepted
         | JobStatus::Verified
         | JobStatus::Failed) => {
-            return Ok(park(about, "stale", &format!("the job is not handed in: its status is {status:?}")));
+            return Ok(park(
+                about,
+                "stale",
+                &format!("the job is not handed in: its status is {status:?}"),
+            ));
         }
     }
     let plan = plans
         .of(choice.as_ref())
         .map_err(|error| (error.reason(), escape_control(&error.to_string())));
-    Ok(Intake::HandIn(Box::new(hand_in(&job, plan, choice_digest(choice.as_ref()), body, message.traceparent))))
+    Ok(Intake::HandIn(Box::new(hand_in(
+        &job,
+        plan,
+        choice_digest(choice.as_ref()),
+        body,
+        message.traceparent,
+    ))))
 }
 
 fn hand_in(

@@ -32,7 +32,8 @@ use crate::sandbox::Sandbox;
 use confirmed::Confirmed;
 pub use crash::{Crash, CrashPoint};
 pub use outcome::Signer;
-pub use plans::{InlineRules, NoPlan, Plans, choice_digest};
+pub use plans::{NoPlan, Plans};
+pub use pool::{Drained, run};
 use running::Running;
 pub use settings::WorkerSettings;
 

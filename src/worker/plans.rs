@@ -3,34 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::digest::{Digest, FieldHasher};
 use crate::message::PlanChoice;
-use crate::plan::{Plan, PlanFolders};
-
-/// What an inline plan may use: a sender is a stranger.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct InlineRules {
-    /// Kinds of grader. None: no inline plans.
-    pub kinds: Vec<String>,
-    /// Most graders.
-    pub graders: usize,
-    /// Most criteria of one rubric.
-    pub criteria: usize,
-}
-
-impl Default for InlineRules {
-    fn default() -> Self {
-        Self {
-            kinds: ["diff", "check", "rubric"].map(String::from).to_vec(),
-            graders: 8,
-            criteria: 20,
-        }
-    }
-}
+use crate::plan::{InlineRules, Plan, PlanFolders};
 
 /// Why no plan judges a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,60 +62,42 @@ impl Plans {
             None => self.named(self.default.as_deref().ok_or(NoPlan::NoneNamed)?),
             Some(PlanChoice::Named(name)) => self.named(name),
             Some(PlanChoice::Inline(plan)) => {
-                self.allow(plan)?;
+                self.inline.allow(plan).map_err(NoPlan::NotAllowed)?;
                 let plan = self.folders.load_inline(Value::Object(plan.clone()));
-                plan.map(Arc::new).map_err(|error| NoPlan::Unusable(error.to_string()))
+                plan.map(Arc::new)
+                    .map_err(|error| NoPlan::Unusable(error.to_string()))
             }
         }
     }
 
     fn named(&self, name: &str) -> Result<Arc<Plan>, NoPlan> {
+        // At a desk a plan may be named by its file; a message's name is a stranger's, and names no file of ours.
+        if name.ends_with(".toml") || name.contains(['/', '\\', '\0']) {
+            return Err(NoPlan::Unusable(format!("`{name}` is no plan's name")));
+        }
         let read = || self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = read().get(name) {
             return Ok(Arc::clone(plan));
         }
         let plan = self
             .folders
-            .load(name)
+            .load(name, None)
             .map_err(|error| NoPlan::Unusable(error.to_string()))?;
         let plan = Arc::new(plan);
         read().insert(name.to_owned(), Arc::clone(&plan));
         Ok(plan)
     }
-
-    fn allow(&self, plan: &Map<String, Value>) -> Result<(), NoPlan> {
-        let refused = |why: String| Err(NoPlan::NotAllowed(why));
-        let graders = plan.get("graders").and_then(Value::as_array);
-        let graders = graders.map(Vec::as_slice).unwrap_or_default();
-        if graders.len() > self.inline.graders {
-            return refused(format!("{} graders, at most {}", graders.len(), self.inline.graders));
-        }
-        for grader in graders {
-            let kind = grader.get("kind").and_then(Value::as_str).unwrap_or_default();
-            if !self.inline.kinds.iter().any(|allowed| allowed == kind) {
-                return refused(format!("graders of the kind `{kind}`"));
-            }
-            for key in ["model", "partial"] {
-                if grader.get(key).is_some() {
-                    return refused(format!("`{key}` is the operator's to choose"));
-                }
-            }
-            let criteria = grader.get("criteria").and_then(Value::as_array).map_or(0, Vec::len);
-            if criteria > self.inline.criteria {
-                return refused(format!("{criteria} criteria, at most {}", self.inline.criteria));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Digest of how a message names its plan: another one for the same attempt parks as `plan-changed`.
-pub fn choice_digest(choice: Option<&PlanChoice>) -> Digest {
+pub(super) fn choice_digest(choice: Option<&PlanChoice>) -> Digest {
     let hasher = FieldHasher::new("assay-plan-choice-v1");
     match choice {
         None => hasher.text("default"),
         Some(PlanChoice::Named(name)) => hasher.text("named").text(name),
-        Some(PlanChoice::Inline(plan)) => hasher.text("inline").text(&Value::Object(plan.clone()).to_string()),
+        Some(PlanChoice::Inline(plan)) => hasher
+            .text("inline")
+            .text(&Value::Object(plan.clone()).to_string()),
     }
     .finish()
 }

@@ -44,7 +44,9 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> Result<Drained
             worker.running.keep_leases(&worker.writer, lease, &ended).await;
         }
     });
-    let slots = u16::try_from(worker.settings.judge_slots).unwrap_or(u16::MAX).max(1);
+    let slots = u16::try_from(worker.settings.judge_slots)
+        .unwrap_or(u16::MAX)
+        .max(1);
     let lanes = async {
         tokio::try_join!(
             consume(&worker, Lane::Submitted, worker.settings.prefetch, &tasks, &stop),

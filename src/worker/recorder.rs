@@ -3,8 +3,8 @@
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::{GroupWriter, Written};
 use crate::journal::{Chain, JournalError};
+use crate::journal::{GroupWriter, Written};
 use crate::log::LogReader;
 
 /// Most entries of one hand-over.

@@ -27,7 +27,7 @@ const GONE_OVER: Duration = Duration::from_secs(15 * 60);
 
 /// What becomes of a submission after a grade error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub(super) enum Next {
     /// It comes back, and this try counts.
     Later(Wait),
     /// It goes to the judges' lane at once; no try.
@@ -39,7 +39,7 @@ pub enum Next {
 }
 
 /// What becomes of a submission that met `kind` after `tries` earlier ones.
-pub fn next(kind: ErrorKind, tries: u32) -> Next {
+pub(super) fn next(kind: ErrorKind, tries: u32) -> Next {
     match (kind.recourse(), kind) {
         (Recourse::Permanent, _) => Next::Park,
         (Recourse::Transient, ErrorKind::JudgesBusy) => Next::JudgesLane,
@@ -57,12 +57,12 @@ pub fn next(kind: ErrorKind, tries: u32) -> Next {
 
 /// Whether a file that its host says does not exist is its giver's fault at this try, given the earlier ones and how long ago
 /// the first was.
-pub fn gone_for_good(earlier: Option<(u32, Duration)>) -> bool {
+pub(super) fn gone_for_good(earlier: Option<(u32, Duration)>) -> bool {
     earlier.is_some_and(|(tries, since)| tries + 1 >= GONE_TRIES && since >= GONE_OVER)
 }
 
 /// The shortest wait that lasts at least so long; the longest there is where none does.
-pub fn at_least(duration: Duration) -> Wait {
+pub(super) fn at_least(duration: Duration) -> Wait {
     Wait::ALL
         .into_iter()
         .find(|wait| wait.duration() >= duration)
@@ -84,7 +84,10 @@ mod tests {
         assert!(waits.is_sorted());
         assert_eq!(next(ErrorKind::ModelUnavailable, WAITS.len() as u32), Next::Park);
         let in_all: Duration = waits.iter().map(|wait| wait.duration()).sum();
-        assert!(in_all > Duration::from_secs(3600), "an hour's trouble parks nobody: {in_all:?}");
+        assert!(
+            in_all > Duration::from_secs(3600),
+            "an hour's trouble parks nobody: {in_all:?}"
+        );
     }
 
     #[test]
@@ -119,13 +122,25 @@ mod tests {
             assert_eq!(gone_for_good(earlier), expected, "{earlier:?}");
         }
         // The waits between three tries add up to it.
-        assert_eq!(next(ErrorKind::AttachmentNotFoundYet, 0), Next::Later(Wait::TenMinutes));
-        assert_eq!(next(ErrorKind::AttachmentNotFoundYet, 1), Next::Later(Wait::TenMinutes));
+        assert_eq!(
+            next(ErrorKind::AttachmentNotFoundYet, 0),
+            Next::Later(Wait::TenMinutes)
+        );
+        assert_eq!(
+            next(ErrorKind::AttachmentNotFoundYet, 1),
+            Next::Later(Wait::TenMinutes)
+        );
     }
 
     #[test]
     fn a_live_lease_is_waited_for_with_the_shortest_wait_that_outlasts_it() {
-        for (left, wait) in [(0, Wait::Second), (1, Wait::Second), (2, Wait::FiveSeconds), (29, Wait::HalfMinute), (9_000, Wait::TenMinutes)] {
+        for (left, wait) in [
+            (0, Wait::Second),
+            (1, Wait::Second),
+            (2, Wait::FiveSeconds),
+            (29, Wait::HalfMinute),
+            (9_000, Wait::TenMinutes),
+        ] {
             assert_eq!(at_least(Duration::from_secs(left)), wait, "{left}");
         }
     }

@@ -60,7 +60,8 @@ impl Running {
                 Ok(held) => {
                     let all = self.all();
                     let lost = ids.iter().filter(|id| !held.contains(&id.uuid()));
-                    lost.filter_map(|id| all.get(id)).for_each(CancellationToken::cancel);
+                    lost.filter_map(|id| all.get(id))
+                        .for_each(CancellationToken::cancel);
                 }
                 // The fence holds whether or not the lease does.
                 Err(error) => tracing::warn!(error = %in_full(&error), "leases could not be lengthened"),

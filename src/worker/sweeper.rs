@@ -64,8 +64,14 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
         delivery = consumer.deliveries.recv() => delivery,
     } {
         let about = match SubmittedJob::parse(&delivery.body) {
-            Ok(SubmittedJob { work: Work::Whole(job), .. }) => Some((job.id, job.attempt_count)),
-            Ok(SubmittedJob { work: Work::Thin { job_id, attempt, .. }, .. }) => Some((job_id, attempt)),
+            Ok(SubmittedJob {
+                work: Work::Whole(job),
+                ..
+            }) => Some((job.id, job.attempt_count)),
+            Ok(SubmittedJob {
+                work: Work::Thin { job_id, attempt, .. },
+                ..
+            }) => Some((job_id, attempt)),
             Err(_) => None,
         };
         let parked = NewParked {
@@ -113,7 +119,10 @@ impl Worker {
         }
         self.tell_parked().await?;
         if self.market.is_some() && round.is_multiple_of(LOST_EVERY) {
-            let lost = self.journal.unclaimed_jobs(self.settings.lost_after, ROUND).await?;
+            let lost = self
+                .journal
+                .unclaimed_jobs(self.settings.lost_after, ROUND)
+                .await?;
             for job in lost {
                 self.bring_back_lost(job, tasks).await?;
             }

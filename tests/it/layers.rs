@@ -51,8 +51,8 @@ fn nothing_imports_what_lies_above_it() {
         &[
             "plan", "log", "sandbox", "evidence", "outcome", "receipt", "message", "metrics",
         ],
-        &["graders", "journal"],
-        &["verify"],
+        &["graders", "journal", "queue"],
+        &["verify", "settle"],
         &["report", "config", "shutdown", "telemetry", "health"],
         &["desk", "schema"],
         &["cli"],

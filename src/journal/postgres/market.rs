@@ -106,6 +106,22 @@ impl Market {
         self.job_row(&mut connection, id, "").await
     }
 
+    /// Whether the marketplace has this user.
+    ///
+    /// # Errors
+    /// Where the database cannot be asked.
+    pub async fn has_user(&self, id: &str) -> Result<bool, JournalError> {
+        let select = format!(
+            "SELECT EXISTS (SELECT FROM users WHERE id = {})",
+            self.user_id.one("$1")
+        );
+        let found = sqlx::query_scalar(AssertSqlSafe(select))
+            .bind(id)
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(found)
+    }
+
     /// The job's row, with a locking clause.
     ///
     /// Through JSON, so that columns may have any type and a marketplace may have more of them.

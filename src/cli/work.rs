@@ -1,0 +1,201 @@
+//! `assay work`: a worker of the pool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::Args;
+
+use super::{CliError, Exit, parts};
+use crate::clock::Clock;
+use crate::config::{CommonArgs, Config, Lost};
+use crate::evidence::Network;
+use crate::graders::rubric::Judge;
+use crate::health::{Condition, HealthServer, Heart, Readiness};
+use crate::journal::PgJournal;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::receipt::SigningKey;
+use crate::shutdown;
+use crate::worker::{self, Crash, Parts, Plans, Signer, Worker, WorkerSettings};
+#[cfg(debug_assertions)]
+use crate::{job::JobId, worker::CrashPoint};
+
+/// Connections to the database: claims, group commits, confirmations, the sweeper and probes.
+const CONNECTIONS: u32 = 8;
+
+/// Flags of `assay work`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ASSAY_AMQP_URL=amqp://… ASSAY_DATABASE_URL=postgres://… assay work
+  assay work --trace info --trace-format json        as in a container
+
+SIGTERM: takes nothing more, finishes what runs (or, after the grace period, hands it back), exits 0.
+Exit status: 0 drained, 2 wrong configuration, 3 broker or database cannot be used.")]
+pub(super) struct WorkArgs {
+    /// Dies at this point of a delivery, in debug builds, for tests
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "POINT")]
+    crash_at: Option<CrashPoint>,
+    /// After so many passes
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "PASSES", default_value_t = 0)]
+    crash_after: u32,
+    /// Only with this job, and then always
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true, value_name = "JOB")]
+    crash_job: Option<String>,
+    /// Fetches attachments from private addresses and over http, in debug builds, for tests
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true)]
+    any_network: bool,
+}
+
+impl WorkArgs {
+    #[cfg(debug_assertions)]
+    fn crash(&self) -> Crash {
+        self.crash_at.map_or_else(Crash::default, |point| {
+            Crash::at(point, self.crash_after, self.crash_job.clone().map(JobId::new))
+        })
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[expect(clippy::unused_self, reason = "the flag exists in debug builds only")]
+    fn crash(&self) -> Crash {
+        Crash::default()
+    }
+
+    fn network(&self) -> Network {
+        #[cfg(debug_assertions)]
+        let any = self.any_network;
+        #[cfg(not(debug_assertions))]
+        let any = false;
+        Network {
+            allow_private: any,
+            allow_http: any,
+            gone_for_good: false,
+        }
+    }
+}
+
+/// What a worker needs to be ready.
+struct Needs {
+    journal: PgJournal,
+    queue: Arc<dyn Queue>,
+    draining: tokio_util::sync::CancellationToken,
+}
+
+#[async_trait]
+impl Readiness for Needs {
+    async fn conditions(&self) -> Vec<Condition> {
+        let condition = |name, good, detail: &str| {
+            if good {
+                Condition::good(name)
+            } else {
+                Condition::bad(name, detail)
+            }
+        };
+        let database = match self.journal.check_set_up().await {
+            Ok(()) => Condition::good("database"),
+            Err(error) => Condition::bad("database", crate::causes::in_full(&error)),
+        };
+        let health = self.queue.health();
+        vec![
+            database,
+            condition(
+                "consuming",
+                health.consuming,
+                "the broker cannot be consumed from",
+            ),
+            condition(
+                "publishing",
+                health.publishing,
+                "the broker cannot be published to, or blocks",
+            ),
+            condition("draining", !self.draining.is_cancelled(), "it was told to stop"),
+        ]
+    }
+}
+
+pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, CliError> {
+    let config = parts::config(common)?;
+    let stop = shutdown::token().map_err(CliError::trouble)?;
+    let journal = parts::pool_journal(&config, CONNECTIONS).await?;
+    journal.check_set_up().await.map_err(CliError::usage)?;
+    let market = if config.pool.marketplace {
+        Some(journal.market().await.map_err(CliError::usage)?)
+    } else {
+        None
+    };
+    let queue = parts::queue(&config, &config.pool.worker).await?;
+    let sandbox = parts::sandbox(&config)?;
+    parts::tell_confinement(&sandbox).await?;
+    let judge = match &config.judge {
+        Some(settings) => Judge::live(settings.clone()).map_err(CliError::usage)?,
+        None => Judge::none(),
+    };
+    let key = SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?;
+    let (metrics, heart) = (Metrics::new(), Heart::default());
+    let needs = Needs {
+        journal: journal.clone(),
+        queue: Arc::clone(&queue),
+        draining: stop.clone(),
+    };
+    let health = match config.pool.listen {
+        Some(address) => Some(
+            HealthServer::start(address, heart.clone(), Arc::new(needs), metrics.clone())
+                .await
+                .map_err(CliError::usage)?,
+        ),
+        None => None,
+    };
+    let (worker, noting) = Worker::new(Parts {
+        plans: Plans::new(
+            parts::folders(&config),
+            config.pool.default_plan.clone(),
+            config.inline_plans.clone(),
+        ),
+        signer: Signer {
+            key,
+            deployment: config.pool.deployment.clone(),
+        },
+        journal: journal.clone(),
+        market,
+        queue: Arc::clone(&queue),
+        sandbox,
+        judge,
+        clock: Clock::system(),
+        metrics,
+        heart,
+        settings: settings(&config, args.network()),
+        crash: args.crash(),
+    });
+    let address = health.as_ref().map(HealthServer::address);
+    tracing::info!(worker = config.pool.worker, health = ?address, "the worker takes jobs");
+    let worker = Arc::new(worker);
+    let drained = worker::run(Arc::clone(&worker), stop).await;
+    drop(worker);
+    let _ = noting.await;
+    queue.close().await;
+    journal.close().await;
+    let drained = drained.map_err(CliError::trouble)?;
+    tracing::info!(handed_back = drained.handed_back, "the worker has drained");
+    Ok(Exit::Good)
+}
+
+fn settings(config: &Config, network: Network) -> WorkerSettings {
+    let pool = &config.pool;
+    WorkerSettings {
+        name: pool.worker.clone(),
+        prefetch: pool.prefetch(),
+        judge_slots: pool.judge_slots,
+        lease: pool.lease,
+        verification_limit: pool.verification_limit,
+        grace: pool.grace,
+        network,
+        lost_by_default_plan: pool.lost == Lost::Default,
+        lost_after: pool.lost_after,
+        sweep_every: Duration::from_secs(1),
+    }
+}

@@ -1,0 +1,165 @@
+//! Settlement as a process: consumes outcomes, and releases what waited.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::apply::{SettleTrouble, Settler};
+use crate::causes::in_full;
+use crate::journal::{HoldReason, Settled};
+use crate::queue::{Delivery, Queue, QueueError, Source};
+
+/// Outcomes that are applied side by side; each holds a connection of the database.
+const CONCURRENCY: usize = 16;
+
+/// Deliveries that the broker may leave unacknowledged: those that are applied, and as many at hand.
+const PREFETCH: u16 = 32;
+
+/// First and longest wait after trouble of ours.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long an outcome is tried before the broker has it back: far below its acknowledgement timeout of 30 minutes.
+const LONGEST_HELD: Duration = Duration::from_secs(300);
+
+/// How often it is looked for what may be released, and how many at a time.
+const RELEASE_EVERY: Duration = Duration::from_secs(1);
+const RELEASED_AT_A_TIME: i64 = 100;
+
+/// Applies outcomes until `stop` fires; what has begun is finished, what was not taken goes back to the broker.
+///
+/// # Errors
+/// Where the broker cannot be consumed from.
+pub async fn run(queue: Arc<dyn Queue>, settler: Settler, stop: CancellationToken) -> Result<(), QueueError> {
+    let mut consumer = queue.consume(Source::Settle, PREFETCH).await?;
+    let mut tasks = JoinSet::new();
+    let releasing = stop.child_token();
+    tasks.spawn(release_until_stopped(settler.clone(), releasing.clone()));
+    // One of the tasks is the one that releases.
+    let ended = loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => break Ok(()),
+            Some(ended) = tasks.join_next() => tell_panic(ended),
+            delivery = consumer.deliveries.recv(), if tasks.len() <= CONCURRENCY => match delivery {
+                Some(delivery) => {
+                    tasks.spawn(apply(settler.clone(), delivery, stop.clone()));
+                }
+                None => break Err(QueueError::Closed),
+            },
+        }
+    };
+    consumer.stop.cancel();
+    releasing.cancel();
+    while let Some(ended) = tasks.join_next().await {
+        tell_panic(ended);
+    }
+    // What is still in the channel was never acknowledged: it goes back with the consumer.
+    ended
+}
+
+fn tell_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "settlement: a task died; its outcome is not acknowledged and comes again");
+    }
+}
+
+/// Applies one delivery and acknowledges it. Trouble of ours is waited out, never acknowledged away.
+async fn apply(settler: Settler, delivery: Delivery, stop: CancellationToken) {
+    let Delivery { body, acker, .. } = delivery;
+    let began = Instant::now();
+    let mut wait = FIRST_WAIT;
+    let settled = loop {
+        let trouble = match settler.settle(&body).await {
+            Ok(settled) => break settled,
+            Err(trouble) => trouble,
+        };
+        if wait == FIRST_WAIT {
+            tell_trouble(&trouble);
+        }
+        let stopped = tokio::time::timeout(wait, stop.cancelled()).await.is_ok();
+        if stopped || began.elapsed() > LONGEST_HELD {
+            acker.give_back().await;
+            return;
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    };
+    tell(&settled);
+    if !acker.ack().await {
+        tracing::debug!(
+            "the broker did not hear an acknowledgement: the outcome comes again and changes nothing"
+        );
+    }
+}
+
+fn tell_trouble(trouble: &SettleTrouble) {
+    tracing::warn!(
+        error = in_full(trouble),
+        "settlement: outcomes wait until this trouble is over"
+    );
+}
+
+fn tell(settled: &Settled) {
+    match settled {
+        Settled::Applied(effect) => tracing::debug!(effect = effect.as_str(), "outcome applied"),
+        Settled::Already => tracing::debug!("outcome applied before"),
+        Settled::Held(reason) => tracing::info!(reason = reason.as_str(), "outcome held"),
+        Settled::Exception(reason) => {
+            tracing::warn!(reason, "outcome not applied: look at `assay settle exceptions`");
+        }
+    }
+}
+
+async fn release_until_stopped(settler: Settler, stop: CancellationToken) {
+    loop {
+        match release(&settler, &stop).await {
+            Ok(0) => {}
+            Ok(released) => tracing::info!(released, "outcomes released that had waited"),
+            Err(trouble) => tell_trouble(&trouble),
+        }
+        if tokio::time::timeout(RELEASE_EVERY, stop.cancelled())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+    }
+}
+
+/// Applies what waited and may go on, in the order of its waiting, until nothing is left or the next has to wait again. The
+/// number that waits no longer is returned.
+///
+/// # Errors
+/// Trouble of ours.
+pub(super) async fn release(settler: &Settler, stop: &CancellationToken) -> Result<usize, SettleTrouble> {
+    // Room in the hour is given to one after the other.
+    let side_by_side = if settler.is_rated() { 1 } else { CONCURRENCY / 2 };
+    let mut released = 0;
+    loop {
+        let due = settler.market().due_held(RELEASED_AT_A_TIME).await?;
+        let before = released;
+        let mut results = futures_util::stream::iter(due)
+            .map(|body| {
+                let settler = settler.clone();
+                async move { settler.settle(&body).await }
+            })
+            .buffer_unordered(side_by_side);
+        while let Some(settled) = results.next().await {
+            match settled? {
+                Settled::Held(HoldReason::Rate) => return Ok(released),
+                Settled::Held(HoldReason::Paused | HoldReason::Price) => {}
+                Settled::Applied(_) | Settled::Already | Settled::Exception(_) => released += 1,
+            }
+            if stop.is_cancelled() {
+                return Ok(released);
+            }
+        }
+        if released == before {
+            return Ok(released);
+        }
+    }
+}
