@@ -11,6 +11,7 @@ mod openai_server;
 mod plans;
 mod reports;
 mod reusable_checks;
+mod roles;
 mod rubric;
 mod run;
 mod runtimes;
