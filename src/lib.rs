@@ -15,6 +15,7 @@ pub mod log;
 pub mod message;
 pub mod outcome;
 pub mod plan;
+pub mod queue;
 pub mod receipt;
 pub mod report;
 pub mod sandbox;

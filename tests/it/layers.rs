@@ -25,6 +25,7 @@ fn sources() -> Vec<(String, String)> {
 fn a_driver_crate_is_used_in_one_place_only() {
     let homes = [
         ("sqlx", "journal/"),
+        ("lapin", "queue/"),
         ("wasmtime", "sandbox/"),
         ("async_openai", "graders/rubric/live/"),
         ("clap", "cli/"),
@@ -51,7 +52,7 @@ fn nothing_imports_what_lies_above_it() {
         &[
             "plan", "log", "sandbox", "evidence", "outcome", "receipt", "message",
         ],
-        &["graders", "journal"],
+        &["graders", "journal", "queue"],
         &["verify"],
         &["report", "config", "shutdown", "telemetry"],
         &["desk", "schema"],

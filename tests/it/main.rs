@@ -8,6 +8,7 @@ mod layers;
 mod new;
 mod openai_server;
 mod plans;
+mod queue;
 mod reports;
 mod reusable_checks;
 mod rubric;
