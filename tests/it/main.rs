@@ -9,6 +9,8 @@ mod layers;
 mod new;
 mod openai_server;
 mod plans;
+mod pool;
+mod queue;
 mod reports;
 mod reusable_checks;
 mod roles;
