@@ -211,3 +211,19 @@ fn a_scrape_is_open_metrics_text_with_every_family() {
     assay_exceptions counter
     ");
 }
+
+#[test]
+fn every_family_is_explained_to_the_operator() {
+    let page = include_str!("../../docs/deploying.md");
+    let text = all().render().unwrap();
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = match family.split_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, _) => name.to_owned(),
+        };
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/deploying.md says nothing of {name}"
+        );
+    }
+}

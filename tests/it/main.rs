@@ -1,6 +1,8 @@
 //! Integration tests, in one binary.
 
 mod checks;
+mod deploy;
+mod doctor;
 mod evidence;
 mod health;
 mod heart;
