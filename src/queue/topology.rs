@@ -151,15 +151,13 @@ mod tests {
     fn text(topology: &Topology) -> String {
         let mut lines = Vec::new();
         for queue in &topology.queues {
+            lines.push(queue.name.to_owned());
             let arguments = queue.arguments.iter().map(|(name, value)| match value {
-                Argument::Text(text) => format!("{name}={text:?}"),
+                Argument::Text(text) => format!("{name}={text}"),
                 Argument::Number(number) => format!("{name}={number}"),
             });
-            lines.push(format!(
-                "{} {}",
-                queue.name,
-                arguments.collect::<Vec<_>>().join(" ")
-            ));
+            let arguments: Vec<_> = arguments.collect();
+            lines.extend(arguments.chunks(3).map(|some| format!("  {}", some.join(" "))));
         }
         for binding in &topology.bindings {
             lines.push(format!(
@@ -173,7 +171,36 @@ mod tests {
     /// Whoever changes this changes a contract: brokers that run refuse the new arguments.
     #[test]
     fn names_and_arguments_are_a_contract() {
-        insta::assert_snapshot!(text(&Topology::new(true)), @"");
+        insta::assert_snapshot!(text(&Topology::new(true)), @"
+        assay.submitted
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.parked
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-delivery-limit=100
+        assay.judge
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.parked
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-delivery-limit=100
+        assay.delay.1s
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.submitted
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-message-ttl=1000
+        assay.delay.5s
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.submitted
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-message-ttl=5000
+        assay.delay.30s
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.submitted
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-message-ttl=30000
+        assay.delay.2m
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.submitted
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-message-ttl=120000
+        assay.delay.10m
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.submitted
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-message-ttl=600000
+        assay.parked
+          x-queue-type=quorum x-delivery-limit=2147483647
+        assay.settle
+          x-queue-type=quorum x-dead-letter-exchange= x-dead-letter-routing-key=assay.parked
+          x-dead-letter-strategy=at-least-once x-overflow=reject-publish x-delivery-limit=100
+        assay.settle <- assay.outcomes job.verified
+        assay.settle <- assay.outcomes job.retry
+        ");
     }
 
     #[test]

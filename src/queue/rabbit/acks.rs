@@ -95,7 +95,7 @@ async fn send_batch(
     }
     for answer in answers {
         // Whoever asked may have stopped waiting.
-        drop(answer.send(true));
+        let _unheard = answer.send(true);
     }
     Ok(())
 }
