@@ -128,7 +128,12 @@ async fn every_queue_may_be_purged_while_jobs_are_in_them() {
     let before = deployment.money().await;
     deployment.publish(&submissions).await;
     let purge = async || {
-        let mut queues = vec![Lane::Submitted.queue(), Lane::Judge.queue(), "assay.settle", "assay.parked"];
+        let mut queues = vec![
+            Lane::Submitted.queue(),
+            Lane::Judge.queue(),
+            "assay.settle",
+            "assay.parked",
+        ];
         queues.extend(Wait::ALL.map(Wait::queue));
         deployment.purge(&queues).await;
     };

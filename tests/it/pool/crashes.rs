@@ -15,7 +15,11 @@ impl Deployment {
     async fn dies(&self, what: &str, mut victim: Process) {
         let give_up = tokio::time::Instant::now() + DYING;
         while !victim.has_ended() {
-            assert!(tokio::time::Instant::now() < give_up, "{what} did not die: {}", victim.log());
+            assert!(
+                tokio::time::Instant::now() < give_up,
+                "{what} did not die: {}",
+                victim.log()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -48,7 +52,10 @@ async fn workers_may_die_at_every_point_of_a_delivery() {
         assert!(last.terminate().success());
     }
     assert!(
-        deployment.count("SELECT count(*) FROM assay.verification WHERE outcome = 'taken-over'").await > 0,
+        deployment
+            .count("SELECT count(*) FROM assay.verification WHERE outcome = 'taken-over'")
+            .await
+            > 0,
         "some were taken over"
     );
 }
@@ -120,11 +127,17 @@ async fn the_sandbox_may_be_killed_any_time() {
 }
 
 fn children_of(parent: u32) -> Vec<rustix::process::Pid> {
-    let tasks = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let tasks = std::fs::read_dir(format!("/proc/{parent}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     tasks
         .filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok())
         .flat_map(|children| {
-            let ids: Vec<i32> = children.split_whitespace().filter_map(|id| id.parse().ok()).collect();
+            let ids: Vec<i32> = children
+                .split_whitespace()
+                .filter_map(|id| id.parse().ok())
+                .collect();
             ids
         })
         .filter_map(rustix::process::Pid::from_raw)
@@ -142,7 +155,8 @@ async fn settlement_may_be_killed_any_time() {
     deployment.publish(&submissions).await;
     for _ in 0..5 {
         let settler = deployment.settler();
-        let goal = deployment.count("SELECT count(*) FROM assay.settlement").await + i64::try_from(count / 8).unwrap();
+        let goal = deployment.count("SELECT count(*) FROM assay.settlement").await
+            + i64::try_from(count / 8).unwrap();
         deployment
             .until("some settlements", DYING, async || {
                 let settled = deployment.count("SELECT count(*) FROM assay.settlement").await;

@@ -71,7 +71,11 @@ impl Deployment {
                 let set_up = Self::command_on(&bench, &urls, &judge, &["setup", "--demo-marketplace"])
                     .output()
                     .unwrap();
-                assert!(set_up.status.success(), "{}", String::from_utf8_lossy(&set_up.stderr));
+                assert!(
+                    set_up.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&set_up.stderr)
+                );
                 journal.market().await.unwrap()
             },
             queue: Arc::new(
@@ -143,7 +147,9 @@ impl Deployment {
     /// Publishes the messages, and waits for the broker's word on each.
     pub(crate) async fn publish(&self, jobs: &[Submission]) {
         for some in jobs.chunks(200) {
-            let published = some.iter().map(|submission| self.queue.publish(submission.outgoing()));
+            let published = some
+                .iter()
+                .map(|submission| self.queue.publish(submission.outgoing()));
             for confirmed in futures_util::future::join_all(published).await {
                 confirmed.unwrap();
             }
@@ -185,7 +191,10 @@ impl Deployment {
             let path = self.bench.path(&format!("process-{number}.log"));
             let text = std::fs::read_to_string(path).unwrap_or_default();
             let lines: Vec<_> = text.lines().rev().take(6).collect();
-            format!("\nprocess {number}:\n{}", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+            format!(
+                "\nprocess {number}:\n{}",
+                lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+            )
         });
         logs.collect()
     }
@@ -259,7 +268,9 @@ pub(crate) fn job(id: &str, fields: Value) -> Job {
         "receiver": "receiver", "price_cents": 100, "created_at": "2026-11-24T09:00:00Z",
         "updated_at": "2026-11-24T09:00:00Z",
     });
-    job.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    job.as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
     serde_json::from_value(job).unwrap()
 }
 
@@ -283,7 +294,10 @@ pub(crate) fn mixed(prefix: &str, count: usize) -> Vec<Submission> {
 /// So many jobs for a diff alone.
 pub(crate) fn quick(prefix: &str, count: usize) -> Vec<Submission> {
     let jobs = (0..count).map(|number| Submission {
-        job: job(&format!("{prefix}-{number}"), json!({"output_text": "as expected"})),
+        job: job(
+            &format!("{prefix}-{number}"),
+            json!({"output_text": "as expected"}),
+        ),
         plan: Some("quick".to_owned()),
     });
     jobs.collect()

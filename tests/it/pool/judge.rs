@@ -70,7 +70,10 @@ async fn answer(state: &State) -> Response<Body> {
     tokio::time::sleep(Duration::from_millis(state.millis.load(Ordering::Relaxed))).await;
     let words = json!({"good": {"reason": "It is.", "met": true}}).to_string();
     let events = [content(&words), finish("stop"), usage(100, 20)];
-    let mut body: String = events.iter().map(|event: &Value| format!("data: {event}\n\n")).collect();
+    let mut body: String = events
+        .iter()
+        .map(|event: &Value| format!("data: {event}\n\n"))
+        .collect();
     body.push_str("data: [DONE]\n\n");
     Response::builder()
         .header("content-type", "text/event-stream")

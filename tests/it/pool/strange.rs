@@ -25,7 +25,10 @@ impl Deployment {
 
     async fn parked_as(&self, reason: &str, count: i64) {
         let parked = format!("SELECT count(*) FROM assay.parked WHERE reason = '{reason}'");
-        self.until(reason, Duration::from_secs(30), async || self.count(&parked).await >= count).await;
+        self.until(reason, Duration::from_secs(30), async || {
+            self.count(&parked).await >= count
+        })
+        .await;
         assert_eq!(self.count(&parked).await, count, "{reason}");
     }
 }
@@ -43,7 +46,9 @@ async fn duplicates_in_any_order_to_several_workers_are_decided_and_paid_once() 
     twice.extend(submissions.iter().rev().cloned());
     deployment.publish(&twice).await;
     deployment.publish(&submissions[..count / 2]).await;
-    let tally = deployment.tally("duplicates, reordered, two workers", count, before).await;
+    let tally = deployment
+        .tally("duplicates, reordered, two workers", count, before)
+        .await;
     assert_eq!(tally.parked, 0, "{tally}");
 }
 
@@ -60,7 +65,9 @@ async fn what_cannot_be_graded_is_parked_with_its_reason_and_grades_nothing() {
 
     deployment.send(b"no JSON".to_vec()).await;
     deployment.send(br#"{"v":1,"job":{"id":"x"}}"#.to_vec()).await;
-    deployment.send(br#"{"v":9,"job_id":"x","attempt":0}"#.to_vec()).await;
+    deployment
+        .send(br#"{"v":9,"job_id":"x","attempt":0}"#.to_vec())
+        .await;
     deployment.parked_as("undecodable", 3).await;
     deployment.send(vec![b' '; 1_100_000]).await;
     deployment.parked_as("too-large", 1).await;
@@ -107,7 +114,11 @@ async fn what_cannot_be_graded_is_parked_with_its_reason_and_grades_nothing() {
     let digest = HandIn::of(&good.job).digest;
     deployment.send(thin("good", 0, Some(digest))).await;
     let decided = "SELECT count(*) FROM assay.decision";
-    deployment.until("good", Duration::from_secs(30), async || deployment.count(decided).await == 1).await;
+    deployment
+        .until("good", Duration::from_secs(30), async || {
+            deployment.count(decided).await == 1
+        })
+        .await;
     let altered = Submission {
         job: job("good", json!({"output_text": "as expected, and more"})),
         plan: Some("quick".to_owned()),
@@ -117,7 +128,10 @@ async fn what_cannot_be_graded_is_parked_with_its_reason_and_grades_nothing() {
     assert_eq!(deployment.count(decided).await, 1);
     assert!(worker.terminate().success());
 
-    let listed = deployment.command(&["parked", "list", "--json"]).output().unwrap();
+    let listed = deployment
+        .command(&["parked", "list", "--json"])
+        .output()
+        .unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert_eq!(listed.lines().count(), 11, "{listed}");
 }
@@ -127,23 +141,38 @@ async fn a_cancelled_job_is_closed_and_a_mere_request_is_noted_and_graded() {
     let deployment = Deployment::new().await;
     let worker = deployment.worker();
     let cancelled = Submission {
-        job: job("cancelled", json!({"output_text": "as expected", "status": "cancelled"})),
+        job: job(
+            "cancelled",
+            json!({"output_text": "as expected", "status": "cancelled"}),
+        ),
         plan: Some("quick".to_owned()),
     };
     let asked = Submission {
-        job: job("asked", json!({"output_text": "as expected", "cancellation_requested": true})),
+        job: job(
+            "asked",
+            json!({"output_text": "as expected", "cancellation_requested": true}),
+        ),
         plan: Some("quick".to_owned()),
     };
     deployment.publish(&[cancelled, asked]).await;
     deployment
         .until("both", Duration::from_secs(30), async || {
-            deployment.count("SELECT count(*) FROM assay.claim WHERE state IN ('closed', 'decided')").await == 2
+            deployment
+                .count("SELECT count(*) FROM assay.claim WHERE state IN ('closed', 'decided')")
+                .await
+                == 2
         })
         .await;
     let closed = "SELECT count(*) FROM assay.log WHERE job_id = 'cancelled' AND content LIKE 'closed without a verdict%'";
     assert_eq!(deployment.count(closed).await, 1);
-    assert_eq!(deployment.count("SELECT count(*) FROM assay.decision WHERE job_id = 'asked'").await, 1);
-    let noted = "SELECT count(*) FROM assay.log WHERE job_id = 'asked' AND content LIKE '%noted, and graded%'";
+    assert_eq!(
+        deployment
+            .count("SELECT count(*) FROM assay.decision WHERE job_id = 'asked'")
+            .await,
+        1
+    );
+    let noted =
+        "SELECT count(*) FROM assay.log WHERE job_id = 'asked' AND content LIKE '%noted, and graded%'";
     assert_eq!(deployment.count(noted).await, 1);
     assert!(worker.terminate().success());
 }
@@ -168,7 +197,11 @@ async fn a_parked_submission_comes_back_when_a_person_says_so() {
         .command(&["parked", "retry", &id, "--reason", "the plan is there now"])
         .output()
         .unwrap();
-    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    assert!(
+        retried.status.success(),
+        "{}",
+        String::from_utf8_lossy(&retried.stderr)
+    );
     deployment
         .until("decided", Duration::from_secs(30), async || {
             deployment.count("SELECT count(*) FROM assay.decision").await == 1

@@ -49,15 +49,20 @@ impl Deployment {
         let attempted = i64::try_from(attempted).unwrap();
         let ended = "SELECT count(*) FROM assay.claim WHERE state IN ('decided', 'parked', 'closed')";
         let limit = Duration::from_secs(120 + u64::try_from(attempted / 10).unwrap());
-        self.until(scenario, limit, async || self.count(ended).await >= attempted).await;
+        self.until(scenario, limit, async || self.count(ended).await >= attempted)
+            .await;
         let unsettled = "SELECT count(*) FROM assay.decision d WHERE NOT EXISTS
              (SELECT FROM assay.settlement s WHERE s.verification_id = d.verification_id) AND NOT EXISTS
              (SELECT FROM assay.exception e WHERE e.verification_id = d.verification_id)";
-        self.until("settled", limit, async || self.count(unsettled).await == 0).await;
+        self.until("settled", limit, async || self.count(unsettled).await == 0)
+            .await;
         let sums = self.market.audit_sums().await.unwrap();
         let state = |state: &str| format!("SELECT count(*) FROM assay.claim WHERE state = '{state}'");
         let (decided, parked, closed) = (
-            self.count("SELECT count(DISTINCT (job_id, attempt)) FROM assay.decision WHERE trigger = 'submission'").await,
+            self.count(
+                "SELECT count(DISTINCT (job_id, attempt)) FROM assay.decision WHERE trigger = 'submission'",
+            )
+            .await,
             self.count(&state("parked")).await,
             self.count(&state("closed")).await,
         );
@@ -82,9 +87,15 @@ impl Deployment {
         };
         println!("{scenario}: {tally}");
         assert_eq!((tally.lost, tally.duplicated), (0, 0), "{scenario}: {tally}");
-        assert_eq!(tally.unbalanced, 0, "{scenario}: each user's ledger sums to the balance");
+        assert_eq!(
+            tally.unbalanced, 0,
+            "{scenario}: each user's ledger sums to the balance"
+        );
         assert_eq!(sums.total(), before, "{scenario}: money is neither made nor lost");
-        assert_eq!(tally.settled, tally.decided, "{scenario}: every decision is settled once: {tally}");
+        assert_eq!(
+            tally.settled, tally.decided,
+            "{scenario}: every decision is settled once: {tally}"
+        );
         tally
     }
 

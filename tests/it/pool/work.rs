@@ -55,17 +55,28 @@ async fn while_the_model_is_down_nobody_loses_an_attempt_and_the_log_says_why_it
     deployment.publish(&submissions).await;
     deployment
         .until("every one tried", Duration::from_secs(60), async || {
-            deployment.count("SELECT count(*) FROM assay.claim WHERE tries > 0").await
+            deployment
+                .count("SELECT count(*) FROM assay.claim WHERE tries > 0")
+                .await
                 == i64::try_from(count).unwrap()
         })
         .await;
     assert_eq!(deployment.count("SELECT count(*) FROM assay.decision").await, 0);
     deployment.judge.is_down(false);
     let tally = deployment.tally("model down", count, before).await;
-    assert_eq!((tally.decided, tally.parked), (i64::try_from(count).unwrap(), 0), "{tally}");
+    assert_eq!(
+        (tally.decided, tally.parked),
+        (i64::try_from(count).unwrap(), 0),
+        "{tally}"
+    );
     let retries = "SELECT count(*) FROM assay.decision WHERE outcome = 'retry'";
-    assert_eq!(deployment.count(retries).await, 0, "our trouble is nobody's failure");
-    let told = "SELECT count(*) FROM assay.log WHERE audience = 'public' AND content LIKE '%model-unavailable%'";
+    assert_eq!(
+        deployment.count(retries).await,
+        0,
+        "our trouble is nobody's failure"
+    );
+    let told =
+        "SELECT count(*) FROM assay.log WHERE audience = 'public' AND content LIKE '%model-unavailable%'";
     assert!(deployment.count(told).await >= i64::try_from(count).unwrap());
     assert!(worker.terminate().success());
 }
@@ -88,17 +99,28 @@ async fn slow_judges_do_not_hold_up_quick_checks() {
     let worker = deployment.worker();
     deployment.publish(&slow).await;
     deployment
-        .until("judges at work", Duration::from_secs(60), async || deployment.judge.asked() >= 4)
+        .until("judges at work", Duration::from_secs(60), async || {
+            deployment.judge.asked() >= 4
+        })
         .await;
     let began = std::time::Instant::now();
     deployment.publish(&quick).await;
     let decided = "SELECT count(*) FROM assay.decision WHERE job_id LIKE 'quick-%'";
     deployment
-        .until("the quick ones", Duration::from_secs(15), async || deployment.count(decided).await == 100)
+        .until("the quick ones", Duration::from_secs(15), async || {
+            deployment.count(decided).await == 100
+        })
         .await;
-    println!("100 quick jobs behind {} of 20 s: {:?}", slow.len(), began.elapsed());
+    println!(
+        "100 quick jobs behind {} of 20 s: {:?}",
+        slow.len(),
+        began.elapsed()
+    );
     assert!(
-        deployment.count("SELECT count(*) FROM assay.decision WHERE job_id LIKE 'slow-%'").await < 4 * 2,
+        deployment
+            .count("SELECT count(*) FROM assay.decision WHERE job_id LIKE 'slow-%'")
+            .await
+            < 4 * 2,
         "the slow ones are still at it"
     );
     worker.kill();
@@ -117,13 +139,19 @@ async fn entries_are_committed_while_the_grader_still_runs() {
     deployment.publish(&[submission]).await;
     deployment
         .until("the gate's verdict", Duration::from_secs(7), async || {
-            deployment.count("SELECT count(*) FROM assay.log WHERE content LIKE '%\"grader\":\"text\"%'").await == 1
+            deployment
+                .count("SELECT count(*) FROM assay.log WHERE content LIKE '%\"grader\":\"text\"%'")
+                .await
+                == 1
         })
         .await;
     assert_eq!(deployment.count("SELECT count(*) FROM assay.decision").await, 0);
     let late = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - created_at)), 0) FROM assay.log
                 WHERE content LIKE '%\"grader\":\"text\"%'";
-    println!("first seen within {} s of its happening", deployment.count(late).await);
+    println!(
+        "first seen within {} s of its happening",
+        deployment.count(late).await
+    );
     worker.kill();
 }
 
@@ -137,7 +165,10 @@ async fn secrets_of_a_job_reach_no_table_but_its_own_claim_and_no_message() {
         plan: Some("quick".to_owned()),
     };
     let changed = Submission {
-        job: job("leaky", json!({"output_text": "other", "env_vars": {"API_KEY": secret}})),
+        job: job(
+            "leaky",
+            json!({"output_text": "other", "env_vars": {"API_KEY": secret}}),
+        ),
         plan: Some("quick".to_owned()),
     };
     let unplanned = Submission {

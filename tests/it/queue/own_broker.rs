@@ -22,7 +22,11 @@ impl OwnServers {
         let exports = servers("env", folder.path(), &[]);
         let exported = |name: &str| {
             let start = format!("export {name}=");
-            exports.lines().find_map(|line| line.strip_prefix(&start)).unwrap().to_owned()
+            exports
+                .lines()
+                .find_map(|line| line.strip_prefix(&start))
+                .unwrap()
+                .to_owned()
         };
         let url = format!("{}/t1", exported("ASSAY_TEST_AMQP_URL"));
         let database = format!("{}/postgres", exported("ASSAY_TEST_DATABASE_URL"));
