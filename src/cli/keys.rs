@@ -26,7 +26,7 @@ before: those outcomes become exceptions.")]
 pub(super) struct KeysArgs {
     #[command(subcommand)]
     action: Action,
-    /// The trust file [default: that of ASSAY_TRUST or assay.toml]
+    /// The trust file [default: the configured one]
     #[arg(long, global = true, value_name = "FILE")]
     trust: Option<PathBuf>,
     /// Print JSON
@@ -38,10 +38,10 @@ pub(super) struct KeysArgs {
 enum Action {
     /// Make a key pair; the public half goes into the trust file
     New {
-        /// The new file of the secret half [default: that of ASSAY_SIGNING_KEY or assay.toml]
+        /// The new file of the secret half [default: the configured one]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// The deployment whose decisions it signs [default: that of ASSAY_DEPLOYMENT or assay.toml]
+        /// The deployment whose decisions it signs [default: the configured one]
         #[arg(long, value_name = "NAME")]
         deployment: Option<String>,
     },

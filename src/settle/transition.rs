@@ -233,3 +233,83 @@ fn brake(
     }
     Ok(Transition::Apply(change))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn job(price_cents: Option<i64>, receiver: Option<&str>) -> Job {
+        serde_json::from_value(serde_json::json!({
+            "id": "j", "status": "submitted", "prompt": "p", "title": "t", "sender": "s",
+            "receiver": receiver, "price_cents": price_cents,
+            "created_at": "2026-11-24T09:00:00Z", "updated_at": "2026-11-24T09:00:00Z",
+        }))
+        .unwrap()
+    }
+
+    fn found(balances: &[(&str, i64)]) -> Situation {
+        Situation {
+            applied: false,
+            decided: Decided::Same,
+            job: None,
+            superseded: None,
+            overturned: false,
+            balances: balances
+                .iter()
+                .map(|(user, cents)| ((*user).to_owned(), *cents))
+                .collect(),
+            paused: false,
+            held: None,
+            paid_last_hour: 0,
+            others_wait: false,
+        }
+    }
+
+    fn with_fee(fee_basis_points: u32) -> SettleSettings {
+        SettleSettings {
+            fee_basis_points,
+            platform_user: Some("platform".to_owned()),
+            ..SettleSettings::default()
+        }
+    }
+
+    #[test]
+    fn a_balance_that_would_not_fit_and_a_user_who_is_not_there_are_exceptions() {
+        let change = payout(&with_fee(0), &job(Some(1), Some("r"))).unwrap();
+        let result = check_balances(change.clone(), &found(&[("r", i64::MAX)]));
+        assert_eq!(result, Err(Exception::Overflow("r".to_owned())));
+        let result = check_balances(change, &found(&[("s", 0)]));
+        assert_eq!(result, Err(Exception::NoSuchUser("r".to_owned())));
+        assert_eq!(
+            payout(&with_fee(0), &job(Some(1), None)),
+            Err(Exception::NoReceiver)
+        );
+    }
+
+    #[test]
+    fn movements_of_one_user_add_up() {
+        let change = payout(&with_fee(5_000), &job(Some(3), Some("platform"))).unwrap();
+        let change = check_balances(change, &found(&[("platform", i64::MAX - 3)])).unwrap();
+        assert_eq!(
+            change
+                .movements
+                .iter()
+                .map(|movement| movement.delta)
+                .sum::<i64>(),
+            3
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn fee_and_payout_are_the_price_and_neither_is_below_zero(price in 0..=i64::MAX, points in 0..=WHOLE) {
+            let change = payout(&with_fee(points), &job(Some(price), Some("r"))).unwrap();
+            prop_assert_eq!(change.amount_cents + change.fee_cents, price);
+            prop_assert!(change.amount_cents >= 0 && change.fee_cents >= 0);
+            let exact = i128::from(price) * i128::from(points);
+            prop_assert!(i128::from(change.fee_cents) * 10_000 <= exact);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Settlement as a process: what it takes from the queue, and what it never acknowledges away.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay::journal::Settled;
+use assay::outcome::Outcome;
+use assay::queue::{Destination, MemoryQueue, Outgoing, Queue, QueueError, Topology};
+use assay::settle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{Decision, World};
+
+/// Settlement, running.
+struct Running {
+    queue: Arc<MemoryQueue>,
+    stop: CancellationToken,
+    task: JoinHandle<Result<(), QueueError>>,
+}
+
+impl Running {
+    fn start(world: &World, queue: &Arc<MemoryQueue>) -> Self {
+        let stop = CancellationToken::new();
+        let shared: Arc<dyn Queue> = Arc::<MemoryQueue>::clone(queue);
+        let task = tokio::spawn(settle::run(shared, world.settler.clone(), stop.clone()));
+        Self {
+            queue: Arc::clone(queue),
+            stop,
+            task,
+        }
+    }
+
+    /// Stops it; the number of outcomes that are in the queue again.
+    async fn stop(self) -> u32 {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+        waiting(&self.queue).await
+    }
+}
+
+async fn waiting(queue: &MemoryQueue) -> u32 {
+    let depths = queue.depths().await.unwrap();
+    depths
+        .iter()
+        .find(|depth| depth.queue == "assay.settle")
+        .unwrap()
+        .messages
+}
+
+async fn publish(queue: &MemoryQueue, decision: &Decision) {
+    let outgoing = Outgoing {
+        to: Destination::Outcome(decision.message.outcome),
+        message_id: decision.id().to_string(),
+        body: decision.body.clone(),
+        traceparent: None,
+    };
+    queue.publish(outgoing).await.unwrap();
+}
+
+/// Waits for what comes about in another task; the bound only catches what hangs.
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let look = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        while !holds().await {
+            ticks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), look).await.unwrap();
+}
+
+fn queue() -> Arc<MemoryQueue> {
+    Arc::new(MemoryQueue::new(&Topology::new(true)))
+}
+
+#[tokio::test]
+async fn outcomes_are_taken_applied_once_and_acknowledged() {
+    let world = World::new().await;
+    let queue = queue();
+    for number in 0..40 {
+        let job = world.job(&format!("j{number}"), |_| ()).await;
+        let decision = world.decide(&job, Outcome::Verified).await;
+        publish(&queue, &decision).await;
+        publish(&queue, &decision).await;
+    }
+    let total = world.total().await;
+    let running = Running::start(&world, &queue);
+    until(async || world.ledger().await.len() == 40 && waiting(&queue).await == 0).await;
+    assert_eq!(running.stop().await, 0);
+    assert_eq!(world.ledger().await.len(), 40);
+    world.assert_sums(total).await;
+}
+
+#[tokio::test]
+async fn trouble_of_ours_is_waited_out_and_a_stop_meanwhile_gives_the_outcome_back() {
+    let world = World::new().await;
+    let queue = queue();
+    let job = world.job("j1", |_| ()).await;
+    publish(&queue, &world.decide(&job, Outcome::Verified).await).await;
+    world
+        .execute("ALTER TABLE ledger_entries RENAME TO elsewhere")
+        .await;
+    let running = Running::start(&world, &queue);
+    until(async || waiting(&queue).await == 0).await;
+    assert_eq!(running.stop().await, 1);
+    let running = Running::start(&world, &queue);
+    until(async || waiting(&queue).await == 0).await;
+    world
+        .execute("ALTER TABLE elsewhere RENAME TO ledger_entries")
+        .await;
+    until(async || world.ledger().await.len() == 1).await;
+    assert_eq!(running.stop().await, 0);
+    assert_eq!(world.exceptions().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_waits_is_acknowledged_and_paid_after_the_pause_by_itself() {
+    let world = World::new().await;
+    let queue = queue();
+    world.market.set_pause(true, "ann", "").await.unwrap();
+    for number in 0..150 {
+        let job = world.job(&format!("j{number}"), |_| ()).await;
+        publish(&queue, &world.decide(&job, Outcome::Verified).await).await;
+    }
+    let running = Running::start(&world, &queue);
+    until(async || world.market.held().await.unwrap().len() == 150).await;
+    world.market.set_pause(false, "ann", "").await.unwrap();
+    until(async || world.ledger().await.len() == 150).await;
+    assert_eq!(running.stop().await, 0);
+    assert!(world.market.held().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_forged_outcome_in_the_queue_is_an_exception_and_the_next_is_paid() {
+    let world = World::new().await;
+    let queue = queue();
+    let job = world.job("j1", |_| ()).await;
+    let genuine = world.decide(&job, Outcome::Verified).await;
+    let mut forged = genuine.message.clone();
+    forged.receipt.price_cents = Some(1);
+    publish(&queue, &Decision::of(forged)).await;
+    publish(&queue, &genuine).await;
+    let running = Running::start(&world, &queue);
+    until(async || world.ledger().await.len() == 1 && world.exceptions().await.len() == 1).await;
+    assert_eq!(running.stop().await, 0);
+    assert_eq!(world.settle(&genuine).await, Settled::Already);
+}
