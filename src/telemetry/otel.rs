@@ -70,7 +70,7 @@ impl Exporter {
     }
 
     /// Our own spans, whatever level is asked for on standard error.
-    pub(super) fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
+    pub(super) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
     {
