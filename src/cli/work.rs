@@ -12,14 +12,16 @@ use crate::config::{CommonArgs, Config, Lost};
 use crate::evidence::Network;
 use crate::graders::rubric::Judge;
 use crate::health::{Condition, HealthServer, Heart, Readiness};
+#[cfg(debug_assertions)]
+use crate::job::JobId;
 use crate::journal::PgJournal;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::receipt::SigningKey;
 use crate::shutdown;
-use crate::worker::{self, Crash, Parts, Plans, Signer, Worker, WorkerSettings};
 #[cfg(debug_assertions)]
-use crate::{job::JobId, worker::CrashPoint};
+use crate::worker::CrashPoint;
+use crate::worker::{self, Crash, Parts, Plans, Signer, Worker, WorkerSettings};
 
 /// Connections to the database: claims, group commits, confirmations, the sweeper and probes.
 const CONNECTIONS: u32 = 8;

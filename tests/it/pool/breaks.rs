@@ -9,6 +9,8 @@ use super::tally::jobs;
 use crate::queue::own_broker::OwnServers;
 use crate::queue::relay::Relay;
 
+const TAKES: &str = "the worker takes jobs";
+
 async fn on_own_servers() -> (OwnServers, Deployment) {
     let servers = tokio::task::spawn_blocking(OwnServers::start).await.unwrap();
     let urls = Urls {
@@ -26,8 +28,8 @@ async fn survives(scenario: &str, trouble: &[&str]) {
     let submissions = mixed("j", count);
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
-    let _settler = deployment.settler();
-    let workers = [deployment.worker(), deployment.worker()];
+    let _settler = deployment.settler().await;
+    let workers = [deployment.worker().await, deployment.worker().await];
     let rounds = if count > 500 { 3 } else { 1 };
     for round in 0..rounds {
         let some = &submissions[round * count / rounds..(round + 1) * count / rounds];
@@ -76,7 +78,7 @@ async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
     let before = deployment.money().await;
     let (to_broker, amqp) = Relay::to(&format!("{}?heartbeat=2", deployment.urls.amqp)).await;
     let (to_database, database) = Relay::to(&deployment.urls.database).await;
-    let _settler = deployment.settler();
+    let _settler = deployment.settler().await;
     let broken_broker = Urls {
         amqp,
         database: deployment.urls.database.clone(),
@@ -86,8 +88,12 @@ async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
         database,
     };
     let _workers = [
-        deployment.start_on(&broken_broker, &["work"]),
-        deployment.start_on(&broken_database, &["work"]),
+        deployment
+            .ready(deployment.start_on(&broken_broker, &["work"]), TAKES)
+            .await,
+        deployment
+            .ready(deployment.start_on(&broken_database, &["work"]), TAKES)
+            .await,
     ];
     let rounds = if count > 500 { 8 } else { 3 };
     for round in 0..rounds {
@@ -140,8 +146,8 @@ async fn every_queue_may_be_purged_while_jobs_are_in_them() {
     purge().await;
     let depths = deployment.queue.depths().await.unwrap();
     assert!(depths.iter().all(|depth| depth.messages == 0), "{depths:?}");
-    let _settler = deployment.settler();
-    let _workers = [deployment.worker(), deployment.worker()];
+    let _settler = deployment.settler().await;
+    let _workers = [deployment.worker().await, deployment.worker().await];
     for _ in 0..5 {
         tokio::time::sleep(Duration::from_millis(500)).await;
         purge().await;

@@ -31,7 +31,7 @@ async fn workers_may_die_at_every_point_of_a_delivery() {
     let count = jobs();
     let kills = if count > 500 { 4 } else { 1 };
     let deployment = Deployment::new().await;
-    let _settler = deployment.settler();
+    let _settler = deployment.settler().await;
     let (mut before, mut attempted) = (0, 0);
     for point in CrashPoint::ALL {
         let submissions = mixed(point.as_str(), count);
@@ -45,7 +45,7 @@ async fn workers_may_die_at_every_point_of_a_delivery() {
             let args = ["work", "--crash-at", point.as_str(), "--crash-after", &passes];
             deployment.dies(point.as_str(), deployment.start(&args)).await;
         }
-        let last = deployment.worker();
+        let last = deployment.worker().await;
         let name = format!("workers killed {}", point.as_str());
         let tally = deployment.tally(&name, attempted, before).await;
         assert_eq!(tally.parked, 0, "nobody is blamed: {tally}");
@@ -74,7 +74,7 @@ async fn one_killer_job_parks_and_the_others_are_not_blamed() {
     );
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
-    let _settler = deployment.settler();
+    let _settler = deployment.settler().await;
     deployment.publish(&submissions).await;
     let parked = "SELECT count(*) FROM assay.claim WHERE state = 'parked'";
     let mut deaths = 0;
@@ -88,7 +88,7 @@ async fn one_killer_job_parks_and_the_others_are_not_blamed() {
         deaths += usize::from(victim.has_ended());
         assert!(deaths < 20, "{}", victim.log());
     }
-    let _last = deployment.worker();
+    let _last = deployment.worker().await;
     let tally = deployment.tally("a killer job", count + 1, before).await;
     assert_eq!(tally.parked, 1, "{tally}");
     let killer = "SELECT count(*) FROM assay.parked WHERE job_id = 'killer' AND reason = 'kills-worker'";
@@ -108,8 +108,8 @@ async fn the_sandbox_may_be_killed_any_time() {
         .collect();
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
-    let _settler = deployment.settler();
-    let worker = deployment.worker();
+    let _settler = deployment.settler().await;
+    let worker = deployment.worker().await;
     deployment.publish(&submissions).await;
     let ended = "SELECT count(*) FROM assay.claim WHERE state = 'decided'";
     let mut killed = 0;
@@ -151,10 +151,10 @@ async fn settlement_may_be_killed_any_time() {
     let submissions = quick("j", count);
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
-    let _worker = deployment.worker();
+    let _worker = deployment.worker().await;
     deployment.publish(&submissions).await;
     for _ in 0..5 {
-        let settler = deployment.settler();
+        let settler = deployment.settler().await;
         let goal = deployment.count("SELECT count(*) FROM assay.settlement").await
             + i64::try_from(count / 8).unwrap();
         deployment
@@ -165,6 +165,6 @@ async fn settlement_may_be_killed_any_time() {
             .await;
         settler.kill();
     }
-    let _settler = deployment.settler();
+    let _settler = deployment.settler().await;
     deployment.tally("settlement killed", count, before).await;
 }

@@ -63,7 +63,7 @@ impl Deployment {
         bench.write(
             "assay.toml",
             "[pool]\nlease = \"3s\"\ngrace = \"20s\"\nlisten = \"off\"\ndefault_plan = \"quick\"\nlost = \"default\"\n\
-             lost_after = \"4s\"\nsigning_key = \"signing.key\"\ntrust = \"trust.toml\"\njudge_slots = 4\n",
+             lost_after = \"12s\"\nsigning_key = \"signing.key\"\ntrust = \"trust.toml\"\njudge_slots = 4\n",
         );
         let journal = PgJournal::connect(&urls.database, 4).await.unwrap();
         let deployment = Self {
@@ -130,12 +130,23 @@ impl Deployment {
         Process { child, log }
     }
 
-    pub(crate) fn worker(&self) -> Process {
-        self.start(&["work"])
+    /// A worker that takes jobs.
+    pub(crate) async fn worker(&self) -> Process {
+        self.ready(self.start(&["work"]), "the worker takes jobs").await
     }
 
-    pub(crate) fn settler(&self) -> Process {
-        self.start(&["settle"])
+    /// Settlement at work.
+    pub(crate) async fn settler(&self) -> Process {
+        self.ready(self.start(&["settle"]), "settlement begins").await
+    }
+
+    /// The process, once it has said so.
+    pub(crate) async fn ready(&self, process: Process, says: &str) -> Process {
+        self.until(says, Duration::from_secs(60), async || {
+            process.log().contains(says)
+        })
+        .await;
+        process
     }
 
     /// Puts the jobs into the marketplace, as handed in.
@@ -266,7 +277,7 @@ pub(crate) fn job(id: &str, fields: Value) -> Job {
     let mut job = json!({
         "id": id, "status": "submitted", "prompt": "Write it.", "title": "T", "sender": "sender",
         "receiver": "receiver", "price_cents": 100, "created_at": "2026-11-24T09:00:00Z",
-        "updated_at": "2026-11-24T09:00:00Z",
+        "updated_at": jiff::Timestamp::now(),
     });
     job.as_object_mut()
         .unwrap()

@@ -40,8 +40,8 @@ async fn duplicates_in_any_order_to_several_workers_are_decided_and_paid_once() 
     let submissions = mixed("j", count);
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
-    let _settler = deployment.settler();
-    let _workers = [deployment.worker(), deployment.worker()];
+    let _settler = deployment.settler().await;
+    let _workers = [deployment.worker().await, deployment.worker().await];
     let mut twice = submissions.clone();
     twice.extend(submissions.iter().rev().cloned());
     deployment.publish(&twice).await;
@@ -55,8 +55,8 @@ async fn duplicates_in_any_order_to_several_workers_are_decided_and_paid_once() 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_graded_is_parked_with_its_reason_and_grades_nothing() {
     let deployment = Deployment::new().await;
-    let _settler = deployment.settler();
-    let worker = deployment.worker();
+    let _settler = deployment.settler().await;
+    let worker = deployment.worker().await;
     let good = Submission {
         job: job("good", json!({"output_text": "as expected"})),
         plan: Some("quick".to_owned()),
@@ -139,7 +139,7 @@ async fn what_cannot_be_graded_is_parked_with_its_reason_and_grades_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_is_closed_and_a_mere_request_is_noted_and_graded() {
     let deployment = Deployment::new().await;
-    let worker = deployment.worker();
+    let worker = deployment.worker().await;
     let cancelled = Submission {
         job: job(
             "cancelled",
@@ -180,7 +180,7 @@ async fn a_cancelled_job_is_closed_and_a_mere_request_is_noted_and_graded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_parked_submission_comes_back_when_a_person_says_so() {
     let deployment = Deployment::new().await;
-    let worker = deployment.worker();
+    let worker = deployment.worker().await;
     let submission = Submission {
         job: job("late-plan", json!({"output_text": "as expected"})),
         plan: Some("late".to_owned()),

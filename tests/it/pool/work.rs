@@ -14,13 +14,13 @@ async fn a_worker_that_is_told_to_stop_under_load_exits_with_0_and_loses_nothing
     let submissions = mixed("j", count);
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
-    let _settler = deployment.settler();
+    let _settler = deployment.settler().await;
     deployment.judge.takes(Duration::from_millis(300));
     let ended = "SELECT count(*) FROM assay.claim WHERE state = 'decided'";
     deployment.publish(&submissions).await;
     for _ in 0..3 {
         let goal = deployment.count(ended).await + i64::try_from(count / 6).unwrap();
-        let worker = deployment.worker();
+        let worker = deployment.worker().await;
         deployment
             .until("some decisions", Duration::from_secs(60), async || {
                 deployment.count(ended).await >= goal.min(i64::try_from(count).unwrap())
@@ -31,7 +31,7 @@ async fn a_worker_that_is_told_to_stop_under_load_exits_with_0_and_loses_nothing
         let running = "SELECT count(*) FROM assay.claim WHERE state = 'running'";
         assert_eq!(deployment.count(running).await, 0, "nothing is left to a lease");
     }
-    let _last = deployment.worker();
+    let _last = deployment.worker().await;
     let tally = deployment.tally("SIGTERM under load", count, before).await;
     assert_eq!(tally.parked, 0, "{tally}");
 }
@@ -50,8 +50,8 @@ async fn while_the_model_is_down_nobody_loses_an_attempt_and_the_log_says_why_it
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
     deployment.judge.is_down(true);
-    let _settler = deployment.settler();
-    let worker = deployment.worker();
+    let _settler = deployment.settler().await;
+    let worker = deployment.worker().await;
     deployment.publish(&submissions).await;
     deployment
         .until("every one tried", Duration::from_secs(60), async || {
@@ -96,7 +96,7 @@ async fn slow_judges_do_not_hold_up_quick_checks() {
     let quick = quick("quick", 100);
     deployment.insert(&slow).await;
     deployment.insert(&quick).await;
-    let worker = deployment.worker();
+    let worker = deployment.worker().await;
     deployment.publish(&slow).await;
     deployment
         .until("judges at work", Duration::from_secs(60), async || {
@@ -135,7 +135,7 @@ async fn entries_are_committed_while_the_grader_still_runs() {
         plan: Some("judged".to_owned()),
     };
     deployment.insert(std::slice::from_ref(&submission)).await;
-    let worker = deployment.worker();
+    let worker = deployment.worker().await;
     deployment.publish(&[submission]).await;
     deployment
         .until("the gate's verdict", Duration::from_secs(7), async || {
@@ -176,7 +176,7 @@ async fn secrets_of_a_job_reach_no_table_but_its_own_claim_and_no_message() {
         plan: Some("no-such-plan".to_owned()),
     };
     deployment.insert(&[submission.clone(), unplanned.clone()]).await;
-    let worker = deployment.worker();
+    let worker = deployment.worker().await;
     deployment.publish(&[submission, unplanned]).await;
     deployment
         .until("decided", Duration::from_secs(30), async || {
