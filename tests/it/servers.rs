@@ -1,7 +1,9 @@
-//! The private servers of the tests, started by `tests/servers`: a fresh virtual host or database for each test.
+//! The private servers of the tests, started by `tests/servers`: a fresh virtual host or database for each
+//! test.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::disallowed_methods,
     reason = "a test that cannot go on has failed; which servers there are is told by the environment"
 )]
