@@ -86,8 +86,8 @@ impl Shared {
     }
 }
 
-/// What one consumer has been given and not acknowledged. Goes back into the queue when neither the consumer nor one of its
-/// deliveries is left.
+/// What one consumer has been given and not acknowledged. Goes back into the queue when neither the consumer
+/// nor one of its deliveries is left.
 struct Subscription {
     shared: Arc<Shared>,
     queue: &'static str,

@@ -57,8 +57,8 @@ impl Source {
     }
 }
 
-/// How long a message waits before it comes back to [`Lane::Submitted`]: one queue for each, since quorum queues expire
-/// messages only at their head.
+/// How long a message waits before it comes back to [`Lane::Submitted`]: one queue for each, since quorum
+/// queues expire messages only at their head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Wait {
     /// One second.
@@ -132,8 +132,8 @@ pub struct Outgoing {
     pub traceparent: Option<String>,
 }
 
-/// A message that was delivered and waits for its acknowledgement. Dropped without one, it stays unacknowledged until its
-/// consumer ends, and then comes back.
+/// A message that was delivered and waits for its acknowledgement. Dropped without one, it stays
+/// unacknowledged until its consumer ends, and then comes back.
 pub struct Delivery {
     /// The message.
     pub body: Vec<u8>,
@@ -208,15 +208,16 @@ pub struct Depth {
 /// The broker.
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Consumes with at most `prefetch` unacknowledged deliveries. Goes on over every kind of break (connection, channel,
-    /// cancelled consumer) until it is stopped; then what was not taken goes back to the broker.
+    /// Consumes with at most `prefetch` unacknowledged deliveries. Goes on over every kind of break
+    /// (connection, channel, cancelled consumer) until it is stopped; then what was not taken goes back to
+    /// the broker.
     ///
     /// # Errors
     /// Where it cannot begin: no broker, no such queue.
     async fn consume(&self, source: Source, prefetch: u16) -> Result<Consumer, QueueError>;
 
-    /// Publishes; returns when the broker has confirmed. Published again after a break in between, so whoever consumes it
-    /// may see it twice.
+    /// Publishes; returns when the broker has confirmed. Published again after a break in between, so whoever
+    /// consumes it may see it twice.
     ///
     /// # Errors
     /// Where the broker says no, or the queue was closed.

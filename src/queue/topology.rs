@@ -1,5 +1,5 @@
-//! The queues and exchanges of the pool, as data. Names and arguments are a contract (DESIGN.md section 6): the broker
-//! refuses to declare a queue again with other arguments.
+//! The queues and exchanges of the pool, as data. Names and arguments are a contract (DESIGN.md section 6):
+//! the broker refuses to declare a queue again with other arguments.
 
 use super::{Lane, Wait};
 
@@ -12,11 +12,12 @@ pub(super) const PARKED: &str = "assay.parked";
 /// Outcomes for `assay settle`.
 pub(super) const SETTLE: &str = "assay.settle";
 
-/// Deliveries after which the broker itself sets a message aside. A last resort, since every unacknowledged message is
-/// charged when a worker dies; who kills workers is found by claims.
+/// Deliveries after which the broker itself sets a message aside. A last resort, since every unacknowledged
+/// message is charged when a worker dies; who kills workers is found by claims.
 const DELIVERY_LIMIT: i64 = 100;
 
-/// RabbitMQ 4 gives queues a limit of 20 and drops what passes it where nothing is said. 3.10 knows no "unlimited".
+/// RabbitMQ 4 gives queues a limit of 20 and drops what passes it where nothing is said. 3.10 knows no
+/// "unlimited".
 const NO_LIMIT: i64 = i32::MAX as i64;
 
 /// Everything that has to exist on the broker.
@@ -109,9 +110,9 @@ impl QueueDefinition {
         }
     }
 
-    /// Dead-letters at least once through the default exchange. Quorum queues do so only with both `dead-letter-strategy`
-    /// and `overflow` set; otherwise a message is lost silently where its target cannot be reached
-    /// (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>).
+    /// Dead-letters at least once through the default exchange. Quorum queues do so only with both
+    /// `dead-letter-strategy` and `overflow` set; otherwise a message is lost silently where its target
+    /// cannot be reached (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>).
     fn dead_lettering(
         name: &'static str,
         to: &'static str,

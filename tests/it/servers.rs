@@ -1,13 +1,17 @@
-//! The private servers of the tests, started by `tests/servers`: a fresh virtual host or database for each test.
+//! The private servers of the tests, started by `tests/servers`: a fresh virtual host or database for each
+//! test.
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::disallowed_methods,
     reason = "a test that cannot go on has failed; which servers there are is told by the environment"
 )]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use assay::queue::Topology;
+use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 const HOW: &str = "this test needs private servers: run `make test`, or `tests/servers run cargo test`";
@@ -15,7 +19,7 @@ const HOW: &str = "this test needs private servers: run `make test`, or `tests/s
 /// How many virtual hosts `tests/servers` makes.
 const VHOSTS: u32 = 60;
 
-/// The URL of a virtual host that no other test has had, as a deployment is given it.
+/// The URL of an empty virtual host that no other test has had, as a deployment is given it.
 pub(crate) fn amqp_url() -> String {
     static TAKEN: AtomicU32 = AtomicU32::new(0);
     let broker = std::env::var("ASSAY_TEST_AMQP_URL").expect(HOW);
@@ -24,7 +28,36 @@ pub(crate) fn amqp_url() -> String {
         number <= VHOSTS,
         "no virtual host is left: raise VHOSTS here and in tests/servers"
     );
-    format!("{broker}/t{number}")
+    let url = format!("{broker}/t{number}");
+    apart(empty(&url)).unwrap();
+    url
+}
+
+/// Servers that were started by hand have seen earlier runs. Deleting what does not exist is no error.
+async fn empty(url: &str) -> lapin::Result<()> {
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    let topology = Topology::new(true);
+    for queue in topology.queues {
+        channel
+            .queue_delete(queue.name.into(), QueueDeleteOptions::default())
+            .await?;
+    }
+    for exchange in topology.exchanges {
+        channel
+            .exchange_delete(exchange.into(), ExchangeDeleteOptions::default())
+            .await?;
+    }
+    connection.close(200, "done".into()).await
+}
+
+/// Runs to its end on a thread of its own, since a test's runtime may not be blocked.
+fn apart<T: Send>(future: impl Future<Output = T> + Send) -> T {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(future)
+    };
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
 /// A database of one test's own, dropped with it.
@@ -55,21 +88,12 @@ impl TestDatabase {
         connection.execute(statement).await?;
         connection.close().await
     }
-
-    fn drop_it(&self) {
-        if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            // The servers are temporary anyway; this keeps the disk small during a run.
-            drop(runtime.block_on(self.on_server("DROP DATABASE IF EXISTS", "WITH (FORCE)")));
-        }
-    }
 }
 
 impl Drop for TestDatabase {
-    /// On a thread of its own, since a test's runtime may not be blocked.
+    /// The servers are temporary anyway; this keeps the disk small during a run.
     fn drop(&mut self) {
-        std::thread::scope(|scope| {
-            scope.spawn(|| self.drop_it());
-        });
+        drop(apart(self.on_server("DROP DATABASE IF EXISTS", "WITH (FORCE)")));
     }
 }
 

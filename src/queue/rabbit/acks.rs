@@ -1,5 +1,5 @@
-//! Acknowledgements of one channel, sent together: what came in while the last were written goes out at once, and a run
-//! of neighbours in one frame.
+//! Acknowledgements of one channel, sent together: what came in while the last were written goes out at once,
+//! and a run of neighbours in one frame.
 
 use std::collections::BTreeSet;
 
@@ -42,8 +42,8 @@ impl Acker for RabbitAcker {
     }
 }
 
-/// Sends acknowledgements until every delivery of the channel was acknowledged or dropped, or the channel breaks. Then it
-/// closes the channel, by which the broker takes back what was dropped.
+/// Sends acknowledgements until every delivery of the channel was acknowledged or dropped, or the channel
+/// breaks. Then it closes the channel, by which the broker takes back what was dropped.
 pub(super) async fn send_acks(channel: Channel, mut requests: mpsc::UnboundedReceiver<Request>) {
     let mut outstanding = Outstanding::default();
     let mut batch = Vec::new();
@@ -75,8 +75,8 @@ async fn send_batch(
         }
     }
 
-    // First, since an acknowledgement of several covers every tag below it. `nack` and not `reject`: from RabbitMQ 4.3 on,
-    // only the latter counts against the delivery limit.
+    // First, since an acknowledgement of several covers every tag below it. `nack` and not `reject`: from
+    // RabbitMQ 4.3 on, only the latter counts against the delivery limit.
     let requeue = BasicNackOptions {
         multiple: false,
         requeue: true,
@@ -100,7 +100,8 @@ async fn send_batch(
     Ok(())
 }
 
-/// Deliveries of the channel that are not yet settled, as far as tags are known. Tags count up from 1 without gaps.
+/// Deliveries of the channel that are not yet settled, as far as tags are known. Tags count up from 1 without
+/// gaps.
 #[derive(Debug, Default)]
 struct Outstanding {
     highest: u64,
@@ -129,7 +130,8 @@ impl Outstanding {
         let lowest_left = self.tags.first().copied().unwrap_or(u64::MAX);
         let run = acked.partition_point(|&tag| tag < lowest_left);
         let single = acked.split_off(run);
-        // The tag that is named has to be unsettled itself, or the broker closes the channel: the last of the batch is.
+        // The tag that is named has to be unsettled itself, or the broker closes the channel: the last of the
+        // batch is.
         Frames {
             up_to: acked.last().copied(),
             single,

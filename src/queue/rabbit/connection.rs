@@ -17,9 +17,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// What a farewell may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection that is there when it is needed. Whoever notices that it has broken asks for a new channel; the first who
-/// asks connects, the others wait for it. lapin's own recovery is off: it does not cover errors of channels, cancelled
-/// consumers or a spent backoff.
+/// A connection that is there when it is needed. Whoever notices that it has broken asks for a new channel;
+/// the first who asks connects, the others wait for it. lapin's own recovery is off: it does not cover errors
+/// of channels, cancelled consumers or a spent backoff.
 pub(super) struct Link {
     settings: RabbitSettings,
     purpose: &'static str,
@@ -58,7 +58,8 @@ impl Link {
         channel
     }
 
-    /// As [`Link::channel`], until there is one; `None` once the link was closed. `attempt` makes of it what is needed.
+    /// As [`Link::channel`], until there is one; `None` once the link was closed. `attempt` makes of it what
+    /// is needed.
     pub(super) async fn retry<T, F>(&self, mut attempt: impl FnMut(Channel) -> F) -> Option<T>
     where
         F: Future<Output = Result<T, QueueError>>,

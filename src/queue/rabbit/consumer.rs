@@ -16,8 +16,8 @@ use super::connection::{Link, broken};
 use super::message::traceparent;
 use crate::queue::{Consumer, Delivery, QueueError, Source};
 
-/// Deliveries that whoever consumes has not yet taken. Few, since they are worth nothing after a break; the others wait in
-/// the subscription, which is dropped with it.
+/// Deliveries that whoever consumes has not yet taken. Few, since they are worth nothing after a break; the
+/// others wait in the subscription, which is dropped with it.
 const UNTAKEN: usize = 64;
 
 /// How often a consumer that waits for somebody to take looks whether its channel still stands.
@@ -144,7 +144,8 @@ impl Subscription {
                 Some(Ok(delivered)) if !delivered.acker.usable() => {}
                 Some(Ok(delivered)) => permit.send(self.delivery(delivered, source)),
                 Some(Err(error)) => return End::Broken(error.to_string()),
-                // A deleted queue or a lost leader ends a consumer without any error, and leaves the connection sound.
+                // A deleted queue or a lost leader ends a consumer without any error, and leaves the
+                // connection sound.
                 None => return End::Broken("the broker cancelled the consumer".into()),
             }
         }
@@ -165,7 +166,8 @@ impl Subscription {
         }
     }
 
-    /// Takes no more, and gives back what nobody took. The channel stays for the acknowledgements of what is in work.
+    /// Takes no more, and gives back what nobody took. The channel stays for the acknowledgements of what is
+    /// in work.
     async fn hand_back(mut self) {
         let cancelled = self
             .channel

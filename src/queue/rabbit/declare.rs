@@ -1,6 +1,7 @@
 //! Declares the topology, compares it with what the broker has, and asks for the lengths of queues.
 //!
-//! The broker closes a channel over each question that it answers with no; so each one is asked on a channel of its own.
+//! The broker closes a channel over each question that it answers with no; so each one is asked on a channel
+//! of its own.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};

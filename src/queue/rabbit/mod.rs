@@ -1,5 +1,5 @@
-//! The driver for RabbitMQ, 3.10 to 4.x. Two connections, since an alarm of the broker blocks whoever publishes: one
-//! consumes and acknowledges, one publishes. Both are rebuilt here after every kind of break.
+//! The driver for RabbitMQ, 3.10 to 4.x. Two connections, since an alarm of the broker blocks whoever
+//! publishes: one consumes and acknowledges, one publishes. Both are rebuilt here after every kind of break.
 //!
 //! ```text
 //! RabbitQueue

@@ -56,7 +56,8 @@ impl Pending {
         }
     }
 
-    /// The next message that has to be sent now. While there are suspects, one of them at a time and nothing else.
+    /// The next message that has to be sent now. While there are suspects, one of them at a time and nothing
+    /// else.
     pub(super) fn next_to_send(&mut self) -> Option<(u64, Arc<Outgoing>)> {
         let key = if self.suspects == 0 {
             self.to_send.pop_front()?
@@ -73,8 +74,8 @@ impl Pending {
         Some((key, Arc::clone(&entry.outgoing)))
     }
 
-    /// Tells what the confirmations say. A return is about the message that it names, and says nothing of the one whose
-    /// confirmation carried it: that one is sent again.
+    /// Tells what the confirmations say. A return is about the message that it names, and says nothing of the
+    /// one whose confirmation carried it: that one is sent again.
     pub(super) fn settle(&mut self, confirmed: Vec<(u64, Verdict, Option<BasicReturnMessage>)>) {
         let mut carriers = Vec::new();
         for (carrier, _, returned) in &confirmed {
@@ -109,8 +110,9 @@ impl Pending {
         self.to_send = self.entries.keys().copied().collect();
     }
 
-    /// The broker closed the channel over one of the messages that were on their way. One that was alone has found its
-    /// judge; several are sent again one by one, so that one bad message does not take its neighbours along.
+    /// The broker closed the channel over one of the messages that were on their way. One that was alone has
+    /// found its judge; several are sent again one by one, so that one bad message does not take its
+    /// neighbours along.
     pub(super) fn blame(&mut self, reason: &str) {
         if let Some(key) = self.alone.take() {
             let answer = |outgoing: &Outgoing| {

@@ -199,9 +199,10 @@ async fn publish(channel: &Channel, outgoing: &Outgoing) -> lapin::Result<Confir
         .await
 }
 
-/// Takes every confirmation that has arrived. lapin hands a returned message to whichever confirmation it resolves next, so
-/// the confirmation of the returned message itself may look good; but the one that carries the return was resolved before it
-/// and is among what is ready now. Two rounds without anything new, since a round may end early.
+/// Takes every confirmation that has arrived. lapin hands a returned message to whichever confirmation it
+/// resolves next, so the confirmation of the returned message itself may look good; but the one that carries
+/// the return was resolved before it and is among what is ready now. Two rounds without anything new, since a
+/// round may end early.
 async fn all_that_is_ready<F: Future>(in_flight: &mut FuturesUnordered<F>, settled: &mut Vec<F::Output>) {
     let mut empty_rounds = 0;
     while empty_rounds < 2 {

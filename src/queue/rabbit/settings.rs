@@ -11,7 +11,8 @@ use crate::queue::QueueError;
 /// How the broker is reached, and what it is told of us.
 #[derive(Clone)]
 pub struct RabbitSettings {
-    /// `amqp://` or `amqps://`, with user, password and virtual host. `?heartbeat=SECONDS` is 10 where it says nothing.
+    /// `amqp://` or `amqps://`, with user, password and virtual host. `?heartbeat=SECONDS` is 10 where it
+    /// says nothing.
     pub url: SecretString,
     /// The name of this process among the broker's connections.
     pub name: String,

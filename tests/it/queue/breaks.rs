@@ -159,8 +159,8 @@ async fn a_consumer_whose_queue_was_deleted_waits_until_it_is_declared_again() {
     assert!(queue.health().consuming);
 }
 
-/// An acknowledgement of something never delivered, as a second client on the same channel would send it: the broker closes
-/// the channel with 406, and the connection stays.
+/// An acknowledgement of something never delivered, as a second client on the same channel would send it: the
+/// broker closes the channel with 406, and the connection stays.
 fn unknown_ack(channel: u8) -> Vec<u8> {
     let mut frame = vec![1, 0, channel, 0, 0, 0, 13, 0, 60, 0, 80];
     frame.extend(999_999_u64.to_be_bytes());

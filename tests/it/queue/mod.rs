@@ -1,5 +1,11 @@
 //! The queue: what both drivers do, and what the real one survives.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 mod breaks;
 mod conformance;
 pub(crate) mod own_broker;
