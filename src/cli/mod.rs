@@ -12,6 +12,8 @@ macro_rules! say {
 
 mod check;
 mod diff;
+mod doctor;
+mod health;
 mod keys;
 mod log;
 mod new;
@@ -158,8 +160,12 @@ enum Command {
     Log(log::LogArgs),
     /// Make what the pool needs in broker and database
     Setup(setup::SetupArgs),
+    /// Check everything that the pool needs, and say what to do about what is wrong
+    Doctor(doctor::DoctorArgs),
     /// Take submitted jobs, grade them, publish what was decided
     Work(work::WorkArgs),
+    /// Ask the worker on this machine how it is
+    Health(health::HealthArgs),
     /// Submit jobs
     Submit(submit::SubmitArgs),
     /// Show and end what was set aside for a person
@@ -228,6 +234,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,
             Command::Setup(args) => setup::run(args, &common).await,
+            Command::Doctor(args) => doctor::run(args, &common).await,
+            Command::Health(args) => health::run(args, &common).await,
             Command::Work(args) => work::run(args, &common).await,
             Command::Submit(args) => submit::run(args, &common).await,
             Command::Parked(args) => parked::run(args, &common).await,

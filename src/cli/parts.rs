@@ -16,7 +16,7 @@ use crate::sandbox::{Sandbox, SandboxConfig};
 const SETTLE_CONNECTIONS: u32 = 24;
 
 /// What a sandbox says of itself where Landlock and seccomp both hold.
-const FULL_CONFINEMENT: &str = "landlock on, seccomp on";
+pub(super) const FULL_CONFINEMENT: &str = "landlock on, seccomp on";
 
 pub(super) fn config(common: &CommonArgs) -> Result<Config, CliError> {
     Config::load(common).map_err(CliError::usage)

@@ -73,6 +73,7 @@ fn a_verification_is_counted_by_plan_grader_and_verdict_and_what_was_not_asked_i
     let metrics = Metrics::new();
     let verification = Verification {
         decision: Err(GradeError::new(ErrorKind::ModelUnavailable, "down")),
+        runtimes: std::collections::BTreeMap::new(),
         graders: vec![
             report("shape", GraderEnd::Pass),
             report("tone", GraderEnd::Error),
@@ -100,6 +101,7 @@ fn the_names_in_a_strangers_plan_are_no_labels() {
     for name in ["one", "two"] {
         let verification = Verification {
             decision: Ok(decision("inline")),
+            runtimes: std::collections::BTreeMap::new(),
             graders: vec![report(name, GraderEnd::Fail)],
         };
         metrics.verified("inline", &verification, Duration::from_millis(30));
@@ -148,6 +150,7 @@ fn all() -> Metrics {
     let metrics = Metrics::new();
     let verification = Verification {
         decision: Err(GradeError::new(ErrorKind::ModelUnavailable, "down")),
+        runtimes: std::collections::BTreeMap::new(),
         graders: vec![report("shape", GraderEnd::Pass)],
     };
     let moment = Duration::from_millis(5);
@@ -207,4 +210,20 @@ fn a_scrape_is_open_metrics_text_with_every_family() {
     assay_settlements counter
     assay_exceptions counter
     ");
+}
+
+#[test]
+fn every_family_is_explained_to_the_operator() {
+    let page = include_str!("../../docs/deploying.md");
+    let text = all().render().unwrap();
+    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = match family.split_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, _) => name.to_owned(),
+        };
+        assert!(
+            page.contains(&format!("`{name}`")),
+            "docs/deploying.md says nothing of {name}"
+        );
+    }
 }

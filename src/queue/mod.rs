@@ -14,7 +14,7 @@ use crate::outcome::Outcome;
 
 pub use memory::MemoryQueue;
 pub use rabbit::{RabbitQueue, RabbitSettings};
-pub use topology::{Topology, TopologyProblem};
+pub use topology::{Argument, Binding, QueueDefinition, Topology, TopologyProblem};
 
 /// Where submitted jobs wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +44,17 @@ pub enum Source {
     Parked,
     /// Outcomes for settlement: `assay.settle`.
     Settle,
+}
+
+impl Source {
+    /// The queue's name.
+    pub fn queue(self) -> &'static str {
+        match self {
+            Self::Lane(lane) => lane.queue(),
+            Self::Parked => topology::PARKED,
+            Self::Settle => topology::SETTLE,
+        }
+    }
 }
 
 /// How long a message waits before it comes back to [`Lane::Submitted`]: one queue for each, since quorum queues expire

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_its_givers_fault_at_the_third_try_over_fifteen_minutes() {
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         for (earlier, expected) in [
             (None, false),
             (Some((1, minutes(60))), false),

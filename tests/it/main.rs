@@ -1,16 +1,21 @@
 //! Integration tests, in one binary.
 
 mod checks;
+mod deploy;
+mod doctor;
 mod evidence;
 mod health;
 mod heart;
-mod journal_conformance;
+mod journal;
 mod layers;
 mod new;
 mod openai_server;
 mod plans;
+mod pool;
+mod queue;
 mod reports;
 mod reusable_checks;
+mod roles;
 mod rubric;
 mod run;
 mod runtimes;

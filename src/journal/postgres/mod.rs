@@ -6,6 +6,7 @@ mod journal;
 mod market;
 mod overdue;
 mod parked;
+mod privileges;
 mod settlement;
 mod time;
 mod writer;
@@ -22,6 +23,7 @@ pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutco
 pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow, Unplanned};
+pub use privileges::{Duty, Privileges};
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
 };

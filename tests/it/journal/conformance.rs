@@ -6,7 +6,8 @@ use assay::digest::Digest;
 use assay::entry::{Audience, Entry, EntryType, VerificationId};
 use assay::job::JobId;
 use assay::journal::{
-    Cause, ChainError, Journal, JournalError, NewVerification, SqliteJournal, VerificationRow, verify_chain,
+    Cause, ChainError, Journal, JournalError, NewVerification, PgJournal, SqliteJournal, VerificationRow,
+    verify_chain,
 };
 use assay::outcome::{Decision, Outcome};
 use assay::plan::PlanRef;
@@ -192,6 +193,65 @@ async fn sqlite_conforms() {
         .await
         .unwrap();
     conforms(&journal).await;
+}
+
+#[tokio::test]
+async fn postgres_conforms() {
+    let database = crate::servers::database().await;
+    let journal = PgJournal::connect(&database.url, 4).await.unwrap();
+    assert!(
+        matches!(journal.check_set_up().await, Err(JournalError::NotSetUp { .. })),
+        "an empty database says so"
+    );
+    journal.set_up().await.unwrap();
+    journal.set_up().await.unwrap();
+    journal.check_set_up().await.unwrap();
+    conforms(&journal).await;
+}
+
+#[tokio::test]
+async fn several_processes_may_set_the_tables_up_at_once() {
+    let database = crate::servers::database().await;
+    let journal = PgJournal::connect(&database.url, 8).await.unwrap();
+    let (one, two, three) = tokio::join!(journal.set_up(), journal.set_up(), journal.set_up());
+    one.and(two).and(three).unwrap();
+}
+
+#[tokio::test]
+async fn a_database_url_is_never_repeated_in_an_error() {
+    for url in ["postgres://u:hunter2@127.0.0.1:1/x", "postgres//u:hunter2@"] {
+        let error = PgJournal::connect(url, 1).await.err().unwrap();
+        let told = format!("{error} {error:?} {}", assay::causes::in_full(&error));
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn postgres_itself_refuses_to_change_or_delete_what_is_kept_its_owner_too() {
+    let database = crate::servers::database().await;
+    let journal = PgJournal::connect(&database.url, 2).await.unwrap();
+    journal.set_up().await.unwrap();
+    let verification = new("kept", 1);
+    journal.begin(&verification).await.unwrap();
+    journal.append(verification.id, vec![entry("one")]).await.unwrap();
+    journal
+        .conclude(verification.id, &decision(), Timestamp::from_second(2).unwrap())
+        .await
+        .unwrap();
+    for statement in [
+        "UPDATE assay.log SET content = 'other'",
+        "DELETE FROM assay.log",
+        "TRUNCATE assay.log",
+        "DELETE FROM assay.verification",
+        "UPDATE assay.verification SET outcome = 'retry'",
+        "UPDATE assay.verification SET plan_digest = '\\x00'",
+        "TRUNCATE assay.decision",
+        "TRUNCATE assay.settlement",
+    ] {
+        let refused = sqlx::query(statement).execute(journal.pool()).await;
+        assert!(refused.is_err(), "{statement}");
+    }
+    assert_eq!(journal.entries(verification.id).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,57 @@
+-- The roles of a deployment. Run by the owner of the tables, after `assay setup` and again after every upgrade:
+--
+--   psql "$OWNER_URL" -v ON_ERROR_STOP=1 -f deploy/roles.sql
+--
+-- Then a login for each: CREATE ROLE worker_1 LOGIN PASSWORD '…' IN ROLE assay_worker;
+-- None of them owns a table, so none can switch off the triggers that keep the log append-only.
+
+DO $$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['assay_worker', 'assay_settlement', 'assay_operator'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+END $$;
+
+REVOKE ALL ON ALL TABLES IN SCHEMA assay FROM PUBLIC, assay_worker, assay_settlement, assay_operator;
+GRANT USAGE ON SCHEMA assay TO assay_worker, assay_settlement, assay_operator;
+GRANT SELECT ON assay.migration TO assay_worker, assay_settlement, assay_operator;
+
+-- `assay work`: appends to the log and decides; holds claims. Nothing of settlement.
+GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.verification, assay.parked TO assay_worker;
+GRANT UPDATE (state, verification_id, holder, due_at, starts, tries, not_found, first_not_found)
+    ON assay.claim TO assay_worker;
+GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assay.verification TO assay_worker;
+GRANT UPDATE (noticed_at) ON assay.parked TO assay_worker;
+
+-- `assay settle`: applies decisions to the marketplace's tables. Nothing of grading.
+GRANT SELECT ON assay.decision, assay.switch TO assay_settlement;
+GRANT SELECT, INSERT ON assay.settlement, assay.held, assay.exception TO assay_settlement;
+GRANT UPDATE (reason, released_at) ON assay.held TO assay_settlement;
+
+-- People at the command line: `assay log`, `parked`, `pause`, `settle exceptions|approve`. They decide nothing.
+GRANT SELECT ON ALL TABLES IN SCHEMA assay TO assay_operator;
+GRANT INSERT ON assay.act, assay.switch TO assay_operator;
+GRANT UPDATE (is_on, by, reason, at) ON assay.switch TO assay_operator;
+GRANT UPDATE (state, due_at, starts, tries, not_found, first_not_found) ON assay.claim TO assay_operator;
+GRANT UPDATE (closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_operator;
+GRANT UPDATE (approved_by, approved_at) ON assay.held TO assay_operator;
+GRANT UPDATE (closed_at, closed_by, closed_reason) ON assay.exception TO assay_operator;
+
+-- The marketplace's tables, where they are in this database.
+DO $$
+BEGIN
+    IF to_regclass('public.jobs') IS NOT NULL THEN
+        GRANT USAGE ON SCHEMA public TO assay_worker, assay_settlement;
+        GRANT SELECT ON public.jobs TO assay_worker, assay_settlement;
+        GRANT UPDATE (status, attempt_count, held_by_agent_id, receiver, receiver_agent_id, accepted_at, deadline_at,
+                      output_text, output_attachments, updated_at) ON public.jobs TO assay_settlement;
+        GRANT SELECT (id, balance_cents), UPDATE (balance_cents) ON public.users TO assay_settlement;
+        GRANT INSERT (user_id, delta, reason) ON public.ledger_entries TO assay_settlement;
+    END IF;
+END $$;

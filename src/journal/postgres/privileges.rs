@@ -1,0 +1,196 @@
+//! Whether the role that a process runs as may do its work, and not more: `deploy/roles.sql` from the other side.
+
+use sqlx::Row as _;
+
+use super::PgJournal;
+use crate::journal::JournalError;
+
+/// What a process does with the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// `assay work`.
+    Worker,
+    /// `assay settle`.
+    Settlement,
+}
+
+/// What the role of this connection may do and should not, or should and may not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Privileges {
+    /// The role.
+    pub role: String,
+    /// What it lacks, e.g. `INSERT on assay.log`.
+    pub missing: Vec<String>,
+    /// What it had better not have, e.g. `UPDATE on assay.log`: whoever takes the process over has it too.
+    pub excess: Vec<String>,
+}
+
+/// A privilege on tables, or on some of their columns where they are named.
+type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
+
+const APPENDED: &[&str] = &["assay.log", "assay.decision"];
+const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
+const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
+
+const WORKER: &[Grant] = &[
+    (&["assay.migration"], "SELECT", &[]),
+    (APPENDED, "SELECT", &[]),
+    (APPENDED, "INSERT", &[]),
+    (KEPT, "SELECT", &[]),
+    (KEPT, "INSERT", &[]),
+    (&["assay.claim"], "UPDATE", CLAIM_COLUMNS),
+    (&["assay.verification"], "UPDATE", VERIFICATION_COLUMNS),
+    (&["assay.parked"], "UPDATE", &["noticed_at"]),
+];
+const CLAIM_COLUMNS: &[&str] = &[
+    "state",
+    "verification_id",
+    "holder",
+    "due_at",
+    "starts",
+    "tries",
+    "not_found",
+    "first_not_found",
+];
+const VERIFICATION_COLUMNS: &[&str] = &[
+    "ended_at",
+    "outcome",
+    "decision",
+    "entries",
+    "head",
+    "taken_over_by",
+];
+const WORKER_ON_MARKETPLACE: &[Grant] = &[(&["jobs"], "SELECT", &[])];
+const WORKER_SHOULD_NOT: &[Grant] = &[
+    (APPENDED, "UPDATE", &[]),
+    (APPENDED, "DELETE", &[]),
+    (APPENDED, "TRUNCATE", &[]),
+    (&["assay.settlement", "ledger_entries"], "INSERT", &[]),
+    (&["users"], "UPDATE", &[]),
+];
+
+const SETTLEMENT: &[Grant] = &[
+    (
+        &["assay.migration", "assay.decision", "assay.switch"],
+        "SELECT",
+        &[],
+    ),
+    (SETTLED, "SELECT", &[]),
+    (SETTLED, "INSERT", &[]),
+    (&["assay.held"], "UPDATE", &["reason", "released_at"]),
+];
+const SETTLEMENT_ON_MARKETPLACE: &[Grant] = &[
+    (&["jobs"], "SELECT", &[]),
+    (&["jobs"], "UPDATE", JOB_COLUMNS),
+    (&["users"], "SELECT", &["id", "balance_cents"]),
+    (&["users"], "UPDATE", &["balance_cents"]),
+    (&["ledger_entries"], "INSERT", &["user_id", "delta", "reason"]),
+];
+const JOB_COLUMNS: &[&str] = &[
+    "status",
+    "attempt_count",
+    "held_by_agent_id",
+    "receiver",
+    "receiver_agent_id",
+    "accepted_at",
+    "deadline_at",
+    "output_text",
+    "output_attachments",
+    "updated_at",
+];
+const SETTLEMENT_SHOULD_NOT: &[Grant] = &[
+    (APPENDED, "INSERT", &[]),
+    (&["assay.settlement"], "UPDATE", &[]),
+    (&["assay.settlement"], "DELETE", &[]),
+    (&["assay.settlement"], "TRUNCATE", &[]),
+];
+
+impl Duty {
+    fn needs(self) -> &'static [Grant] {
+        match self {
+            Self::Worker => WORKER,
+            Self::Settlement => SETTLEMENT,
+        }
+    }
+
+    fn needs_of_marketplace(self) -> &'static [Grant] {
+        match self {
+            Self::Worker => WORKER_ON_MARKETPLACE,
+            Self::Settlement => SETTLEMENT_ON_MARKETPLACE,
+        }
+    }
+
+    fn should_not(self) -> &'static [Grant] {
+        match self {
+            Self::Worker => WORKER_SHOULD_NOT,
+            Self::Settlement => SETTLEMENT_SHOULD_NOT,
+        }
+    }
+}
+
+impl PgJournal {
+    /// What the role of this connection lacks for its duty, and what it had better not have. `marketplace`: the
+    /// marketplace's tables are in this database.
+    ///
+    /// # Errors
+    /// Where the database cannot be asked.
+    pub async fn privileges(&self, duty: Duty, marketplace: bool) -> Result<Privileges, JournalError> {
+        let market = if marketplace {
+            duty.needs_of_marketplace()
+        } else {
+            &[]
+        };
+        let needed = self.held(duty.needs().iter().chain(market)).await?;
+        let dangerous = self.held(duty.should_not().iter()).await?;
+        let role = sqlx::query_scalar("SELECT current_user::text")
+            .fetch_one(self.pool())
+            .await?;
+        let named = |grants: Vec<(String, bool)>, wanted: bool| {
+            grants
+                .into_iter()
+                .filter(|(_, held)| *held == wanted)
+                .map(|(name, _)| name)
+                .collect()
+        };
+        Ok(Privileges {
+            role,
+            missing: named(needed, false),
+            excess: named(dangerous, true),
+        })
+    }
+
+    /// Each privilege by name, and whether the role has it. A table that does not exist gives none.
+    async fn held(&self, grants: impl Iterator<Item = &Grant>) -> Result<Vec<(String, bool)>, JournalError> {
+        let (mut names, mut columns, mut privileges) = (Vec::new(), Vec::new(), Vec::new());
+        for (tables, privilege, some) in grants {
+            let some: Vec<_> = match some {
+                [] => vec![None],
+                some => some.iter().copied().map(Some).collect(),
+            };
+            for table in *tables {
+                for column in &some {
+                    names.push(*table);
+                    columns.push(*column);
+                    privileges.push(*privilege);
+                }
+            }
+        }
+        let rows = sqlx::query(
+            "SELECT privilege || ' on ' || name || coalesce(' (' || col || ')', '') AS named,
+                    coalesce(CASE
+                        WHEN col IS NOT NULL THEN has_column_privilege(to_regclass(name), col, privilege)
+                        WHEN privilege = 'UPDATE' THEN has_any_column_privilege(to_regclass(name), privilege)
+                        ELSE has_table_privilege(to_regclass(name), privilege)
+                    END, false) AS held
+             FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (name, col, privilege)",
+        )
+        .bind(names)
+        .bind(columns)
+        .bind(privileges)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("named")?, row.try_get("held")?)))
+            .collect()
+    }
+}

@@ -1,0 +1,72 @@
+//! A message as AMQP carries it, and where it goes.
+
+use lapin::BasicProperties;
+use lapin::message::BasicReturnMessage;
+use lapin::types::{AMQPValue, FieldTable};
+
+use crate::outcome::Outcome;
+use crate::queue::topology::OUTCOMES;
+use crate::queue::{Destination, Outgoing};
+
+const TRACEPARENT: &str = "traceparent";
+
+/// AMQP's number for messages that are written to disk.
+const PERSISTENT: u8 = 2;
+
+/// Exchange and routing key.
+pub(super) fn address(to: Destination) -> (&'static str, &'static str) {
+    match to {
+        Destination::Lane(lane) => ("", lane.queue()),
+        Destination::Delay(wait) => ("", wait.queue()),
+        Destination::Outcome(Outcome::Verified) => (OUTCOMES, "job.verified"),
+        Destination::Outcome(Outcome::Retry) => (OUTCOMES, "job.retry"),
+        Destination::ParkedNotice => (OUTCOMES, "job.parked"),
+    }
+}
+
+/// How a person finds the destination on the broker.
+pub(super) fn described(to: Destination) -> String {
+    match address(to) {
+        ("", queue) => format!("`{queue}`"),
+        (exchange, key) => format!("`{key}` of `{exchange}`"),
+    }
+}
+
+/// Whether the message has to reach a queue.
+pub(super) fn is_mandatory(to: Destination) -> bool {
+    to != Destination::ParkedNotice
+}
+
+pub(super) fn properties(outgoing: &Outgoing) -> BasicProperties {
+    let mut properties = BasicProperties::default()
+        .with_delivery_mode(PERSISTENT)
+        .with_content_type("application/json".into())
+        .with_message_id(outgoing.message_id.as_str().into());
+    if let Some(traceparent) = &outgoing.traceparent {
+        let mut headers = FieldTable::default();
+        headers.insert(
+            TRACEPARENT.into(),
+            AMQPValue::LongString(traceparent.as_str().into()),
+        );
+        properties = properties.with_headers(headers);
+    }
+    properties
+}
+
+/// The trace context of a delivery. Others write it too, so it is shown to nobody before it was parsed.
+pub(super) fn traceparent(properties: &BasicProperties) -> Option<String> {
+    match properties.headers().as_ref()?.inner().get(TRACEPARENT)? {
+        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether the broker returned this message.
+pub(super) fn is_returned(outgoing: &Outgoing, returned: &BasicReturnMessage) -> bool {
+    let (exchange, key) = address(outgoing.to);
+    let id = returned.properties.message_id().as_ref();
+    id.is_some_and(|id| id.as_str() == outgoing.message_id)
+        && returned.exchange.as_str() == exchange
+        && returned.routing_key.as_str() == key
+}

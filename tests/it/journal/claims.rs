@@ -1,0 +1,334 @@
+//! Claims: who may grade a submission.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay::digest::Digest;
+use assay::entry::VerificationId;
+use assay::job::JobId;
+use assay::journal::{
+    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Held, Journal as _, NewClaim,
+    NewParked, NewVerification, PgJournal, SUSPECT_AFTER, Unplanned, Written,
+};
+use assay::outcome::Outcome;
+use assay::plan::PlanRef;
+use jiff::Timestamp;
+
+use crate::servers::{TestDatabase, database};
+
+/// Long enough for every test, so that only those which want to see it end see it end.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
+
+pub(super) async fn journal() -> (TestDatabase, PgJournal) {
+    let database = database().await;
+    let journal = PgJournal::connect(&database.url, 6).await.unwrap();
+    journal.set_up().await.unwrap();
+    (database, journal)
+}
+
+pub(super) fn claim(job: &str, submission: &[u8]) -> NewClaim {
+    NewClaim {
+        verification: NewVerification {
+            id: VerificationId::new(),
+            job_id: JobId::new(job),
+            attempt: 0,
+            cause: Cause::Submission,
+            plan: PlanRef {
+                name: "p".into(),
+                digest: Digest::of(b"plan"),
+            },
+            submission: Digest::of(submission),
+            started_at: Timestamp::from_second(1).unwrap(),
+        },
+        plan_choice: Digest::of(b"choice"),
+        message: Arc::new(b"{}".to_vec()),
+        traceparent: None,
+    }
+}
+
+pub(super) fn written(claim: &NewClaim) -> Written {
+    Written {
+        id: claim.verification.id,
+        job_id: claim.verification.job_id.clone(),
+        attempt: claim.verification.attempt,
+    }
+}
+
+pub(super) fn ending(claim: &NewClaim, state: EndingState) -> Ending {
+    Ending {
+        of: written(claim),
+        outcome: match state {
+            EndingState::Decided { outcome, .. } => outcome.as_str(),
+            EndingState::Waits { .. } | EndingState::Parked { .. } => "error",
+            EndingState::Closed => "closed",
+        },
+        state,
+        decision: "{}".into(),
+        chain: Chain::new(claim.verification.chain_start()),
+        at: Timestamp::from_second(2).unwrap(),
+    }
+}
+
+pub(super) fn decided() -> EndingState {
+    EndingState::Decided {
+        outcome: Outcome::Verified,
+        message: b"{\"outcome\":\"verified\"}".to_vec(),
+        traceparent: Some("00-1-1-01".into()),
+        republish_after: Duration::from_secs(60),
+    }
+}
+
+/// As if so much time had passed since: leases run on the database's clock.
+pub(super) async fn lease_ends(journal: &PgJournal) {
+    sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 second'")
+        .execute(journal.pool())
+        .await
+        .unwrap();
+}
+
+fn first() -> ClaimAnswer {
+    ClaimAnswer::Held(Held {
+        starts: 1,
+        ..Held::default()
+    })
+}
+
+#[tokio::test]
+async fn of_many_who_want_a_submission_at_once_one_gets_it() {
+    let (_database, journal) = journal().await;
+    let workers: Vec<_> = (0..3)
+        .map(|number| Claims::start(journal.clone(), format!("w{number}"), LEASE))
+        .collect();
+    let wanting: Vec<_> = (0..30)
+        .map(|number: usize| {
+            let claims = workers[number % 3].clone();
+            tokio::spawn(async move { claims.claim(claim("j", b"s")).await.unwrap() })
+        })
+        .collect();
+    let mut held = 0;
+    for wanted in wanting {
+        match wanted.await.unwrap() {
+            ClaimAnswer::Held(_) => held += 1,
+            ClaimAnswer::Busy(left) => assert!(left <= LEASE),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(held, 1);
+}
+
+#[tokio::test]
+async fn a_lease_that_has_ended_is_taken_over_and_the_old_row_says_by_whom() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let (old, new) = (claim("j", b"s"), claim("j", b"s"));
+    assert_eq!(claims.claim(old.clone()).await.unwrap(), first());
+    assert!(matches!(
+        claims.claim(new.clone()).await.unwrap(),
+        ClaimAnswer::Busy(_)
+    ));
+    lease_ends(&journal).await;
+    let ClaimAnswer::Held(held) = claims.claim(new.clone()).await.unwrap() else {
+        panic!("not taken over")
+    };
+    assert_eq!((held.starts, held.took_over), (2, Some(old.verification.id)));
+    let rows = journal.verifications(&JobId::new("j")).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    let taken = rows.iter().find(|row| row.id == old.verification.id).unwrap();
+    assert_eq!(taken.outcome.as_deref(), Some("taken-over"));
+    let by: uuid::Uuid = sqlx::query_scalar("SELECT taken_over_by FROM assay.verification WHERE id = $1")
+        .bind(old.verification.id.uuid())
+        .fetch_one(journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(by, new.verification.id.uuid());
+}
+
+#[tokio::test]
+async fn a_decided_submission_answers_with_its_stored_outcome() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let held = claim("j", b"s");
+    claims.claim(held.clone()).await.unwrap();
+    assert!(writer.end(ending(&held, decided()), Vec::new()).await.unwrap());
+    let ClaimAnswer::Decided(stored) = claims.claim(claim("j", b"s")).await.unwrap() else {
+        panic!("not decided")
+    };
+    assert_eq!(stored.verification_id, held.verification.id);
+    assert_eq!(stored.message, b"{\"outcome\":\"verified\"}");
+    let other = claims.claim(claim("j", b"other")).await.unwrap();
+    assert_eq!(
+        other,
+        ClaimAnswer::SubmissionChanged,
+        "other content of the same attempt"
+    );
+    let unplanned = Unplanned {
+        job_id: JobId::new("j"),
+        attempt: 0,
+        submission: Digest::of(b"s"),
+        plan_choice: Digest::of(b"gone"),
+        message: Arc::default(),
+        traceparent: None,
+    };
+    let answer = journal
+        .claim_unplanned(&unplanned, "plan-unknown", "")
+        .await
+        .unwrap();
+    assert!(
+        matches!(answer, ClaimAnswer::Decided(_)),
+        "even if its plan is gone: {answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_waits_is_busy_until_it_is_due_and_its_tries_are_counted() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    for tries in 0..3 {
+        let held = claim("j", b"s");
+        let ClaimAnswer::Held(told) = claims.claim(held.clone()).await.unwrap() else {
+            panic!("not held")
+        };
+        assert_eq!((told.tries, told.starts), (tries, 1));
+        assert_eq!(
+            told.not_found.map(|(count, _)| count),
+            (tries > 0).then_some(tries)
+        );
+        let waits = EndingState::Waits {
+            after: Duration::from_secs(60),
+            counts: true,
+            not_found: true,
+        };
+        assert!(writer.end(ending(&held, waits), Vec::new()).await.unwrap());
+        let busy = claims.claim(claim("j", b"s")).await.unwrap();
+        assert!(
+            matches!(busy, ClaimAnswer::Busy(left) if left > Duration::from_secs(50)),
+            "{busy:?}"
+        );
+        assert_eq!(journal.overdue(Duration::ZERO, 9).await.unwrap(), []);
+        lease_ends(&journal).await;
+        assert_eq!(journal.overdue(Duration::ZERO, 9).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_never_ends_runs_alone_after_three_runs_and_parks_after_the_fourth() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    for starts in 1..=SUSPECT_AFTER + 1 {
+        let answer = claims.claim(claim("killer", b"s")).await.unwrap();
+        assert!(
+            matches!(&answer, ClaimAnswer::Held(held) if held.starts == starts),
+            "{answer:?}"
+        );
+        lease_ends(&journal).await;
+    }
+    let answer = claims.claim(claim("killer", b"s")).await.unwrap();
+    assert_eq!(answer, ClaimAnswer::KillsWorkers);
+    let killer = JobId::new("killer");
+    journal
+        .park_claimed((&killer, 0), "kills-worker", "four runs never ended")
+        .await
+        .unwrap();
+    assert_eq!(
+        claims.claim(claim("killer", b"s")).await.unwrap(),
+        ClaimAnswer::Ended
+    );
+    let parked = journal.parked(false, 9).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    assert!(
+        journal
+            .close_parked(parked[0].id, true, ("me", "mended"))
+            .await
+            .unwrap()
+    );
+    let again = claims.claim(claim("killer", b"s")).await.unwrap();
+    assert_eq!(
+        again,
+        ClaimAnswer::Held(Held {
+            starts: 1,
+            received_ago: received(&again),
+            ..Held::default()
+        })
+    );
+    assert!(
+        !journal
+            .close_parked(parked[0].id, true, ("me", "again"))
+            .await
+            .unwrap(),
+        "ended once"
+    );
+}
+
+fn received(answer: &ClaimAnswer) -> Duration {
+    match answer {
+        ClaimAnswer::Held(held) => held.received_ago,
+        _ => Duration::ZERO,
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_graded_is_parked_once_however_often_it_comes() {
+    let (_database, journal) = journal().await;
+    let parked = NewParked {
+        about: None,
+        reason: "undecodable",
+        detail: "no JSON".into(),
+        message: b"x".to_vec(),
+        digest: Digest::of(b"x"),
+    };
+    for _ in 0..3 {
+        journal.park(&parked).await.unwrap();
+    }
+    let rows = journal.parked(false, 9).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let (open, _) = journal.parked_open().await.unwrap();
+    assert_eq!(open, 1);
+    assert!(
+        journal
+            .close_parked(rows[0].id, false, ("me", "a test"))
+            .await
+            .unwrap()
+    );
+    assert_eq!(journal.parked(false, 9).await.unwrap(), []);
+    assert_eq!(
+        journal.parked(true, 9).await.unwrap().len(),
+        1,
+        "closed rows are kept"
+    );
+    journal.park(&parked).await.unwrap();
+    assert_eq!(
+        journal.parked(false, 9).await.unwrap().len(),
+        1,
+        "and the message may come again"
+    );
+}
+
+#[tokio::test]
+async fn a_claim_that_breaks_the_batch_does_not_take_its_neighbours_along() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal, "w".into(), LEASE);
+    let wanting: Vec<_> = (0..40)
+        .map(|number| {
+            let claims = claims.clone();
+            // PostgreSQL refuses NUL in a text.
+            let job = if number == 20 {
+                "nul\0".to_owned()
+            } else {
+                format!("j{number}")
+            };
+            tokio::spawn(async move { (number, claims.claim(claim(&job, b"s")).await) })
+        })
+        .collect();
+    for wanted in wanting {
+        let (number, answer) = wanted.await.unwrap();
+        if number == 20 {
+            assert!(answer.is_err());
+        } else {
+            assert_eq!(answer.unwrap(), first(), "{number}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The journal: what both drivers keep, and what only the pool's promises.
+
+mod claims;
+mod conformance;
+mod writer;

@@ -1,0 +1,199 @@
+//! Group commits: a fenced or broken verification does not take its neighbours along.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::time::Duration;
+
+use assay::entry::{Audience, Entry, EntryType};
+use assay::job::JobId;
+use assay::journal::{Chain, Claims, EndingState, GroupWriter, Journal as _, Link, NewClaim, verify_chain};
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::claims::{LEASE, claim, decided, ending, journal, lease_ends, written};
+
+fn links(chain: &mut Chain, texts: &[&str]) -> Vec<Link> {
+    let entry = |text: &&str| Entry {
+        kind: EntryType::Result,
+        content: (*text).to_owned(),
+        audience: Audience::Public,
+        created_at: Timestamp::from_microsecond(1_700_000_000_000_001).unwrap(),
+    };
+    texts.iter().map(|text| chain.push(entry(text))).collect()
+}
+
+async fn held(claims: &Claims, job: &str) -> (NewClaim, Chain) {
+    let new = claim(job, b"s");
+    claims.claim(new.clone()).await.unwrap();
+    let chain = Chain::new(new.verification.chain_start());
+    (new, chain)
+}
+
+#[tokio::test]
+async fn a_verdict_and_its_reasons_are_committed_together_and_the_chain_holds() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let (new, mut chain) = held(&claims, "j").await;
+    let first = links(&mut chain, &["{\"a\":1}"]);
+    let fenced = CancellationToken::new();
+    writer
+        .entries(written(&new), first, fenced.clone())
+        .await
+        .unwrap();
+    let last = links(&mut chain, &["{\"outcome\":\"verified\"}"]);
+    let mut end = ending(&new, decided());
+    end.chain = chain;
+    assert!(writer.end(end, last).await.unwrap());
+    assert!(!fenced.is_cancelled());
+    let row = journal.verifications(&JobId::new("j")).await.unwrap().remove(0);
+    let entries = journal.entries(new.verification.id).await.unwrap();
+    assert_eq!((row.entries, entries.len()), (2, 2));
+    assert_eq!(verify_chain(&row, &entries), Ok(()));
+}
+
+#[tokio::test]
+async fn a_stale_worker_writes_nothing_and_its_neighbours_in_the_batch_do() {
+    let (_database, journal) = journal().await;
+    let (mine, theirs) = (
+        Claims::start(journal.clone(), "slow".into(), LEASE),
+        Claims::start(journal.clone(), "quick".into(), LEASE),
+    );
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let (stale, mut stale_chain) = held(&mine, "stale").await;
+    lease_ends(&journal).await;
+    let (taker, _) = held(&theirs, "stale").await;
+    let (fine, mut chain) = held(&mine, "fine").await;
+
+    let fenced = CancellationToken::new();
+    let entries = links(&mut stale_chain, &["late"]);
+    let writes = async {
+        writer
+            .entries(written(&stale), entries, fenced.clone())
+            .await
+            .unwrap();
+        let mut end = ending(&stale, decided());
+        end.chain = stale_chain;
+        writer.end(end, Vec::new()).await.unwrap()
+    };
+    let neighbours = async {
+        let last = links(&mut chain, &["{}"]);
+        let mut end = ending(&fine, decided());
+        end.chain = chain;
+        writer.end(end, last).await.unwrap()
+    };
+    let (stale_ended, fine_ended) = tokio::join!(writes, neighbours);
+    assert!(!stale_ended, "a stale worker cannot decide");
+    assert!(fine_ended);
+    assert!(fenced.is_cancelled(), "and is told so");
+    assert_eq!(journal.entries(stale.verification.id).await.unwrap(), []);
+    let decisions: Vec<String> = sqlx::query_scalar("SELECT job_id FROM assay.decision")
+        .fetch_all(journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(decisions, ["fine"]);
+    assert!(writer.end(ending(&taker, decided()), Vec::new()).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_entry_that_breaks_the_batch_fails_its_own_verification_only() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let mut ends = Vec::new();
+    for number in 0..20 {
+        let (new, mut chain) = held(&claims, &format!("j{number}")).await;
+        let text = if number == 7 { "nul \0" } else { "{}" };
+        let last = links(&mut chain, &[text]);
+        let mut end = ending(&new, decided());
+        end.chain = chain;
+        let writer = writer.clone();
+        ends.push(tokio::spawn(async move { writer.end(end, last).await }));
+    }
+    for (number, ended) in ends.into_iter().enumerate() {
+        let ended = ended.await.unwrap();
+        if number == 7 {
+            assert!(ended.is_err());
+        } else {
+            assert!(ended.unwrap(), "{number}");
+        }
+    }
+    // It is still held, and its lease brings it back.
+    let running: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.claim WHERE state = 'running'")
+        .fetch_one(journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(running, 1);
+}
+
+#[tokio::test]
+async fn a_lease_is_lengthened_only_for_whoever_holds_it() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), Duration::from_secs(3));
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let (kept, _) = held(&claims, "kept").await;
+    let (lost, _) = held(&claims, "lost").await;
+    sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 s' WHERE job_id = 'lost'")
+        .execute(journal.pool())
+        .await
+        .unwrap();
+    held(&claims, "lost").await;
+    let ids = vec![kept.verification.id, lost.verification.id];
+    let still = writer.lengthen(ids).await.unwrap();
+    assert_eq!(
+        still.into_iter().collect::<Vec<_>>(),
+        [kept.verification.id.uuid()]
+    );
+    let left: f64 = sqlx::query_scalar(
+        "SELECT extract(epoch FROM due_at - now())::float8 FROM assay.claim WHERE job_id = 'kept'",
+    )
+    .fetch_one(journal.pool())
+    .await
+    .unwrap();
+    assert!(left > 50.0, "{left}");
+}
+
+#[tokio::test]
+async fn an_outcome_is_published_again_until_it_is_confirmed() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let (new, _) = held(&claims, "j").await;
+    writer.end(ending(&new, decided()), Vec::new()).await.unwrap();
+    let after = Duration::from_secs(60);
+    assert_eq!(journal.unconfirmed(after, 9).await.unwrap(), [], "not due yet");
+    lease_ends(&journal).await;
+    assert_eq!(journal.unconfirmed(after, 9).await.unwrap().len(), 1);
+    assert_eq!(
+        journal.unconfirmed(after, 9).await.unwrap(),
+        [],
+        "one sweeper of all takes it"
+    );
+    lease_ends(&journal).await;
+    journal
+        .confirmed(&[(JobId::new("j"), 0, new.verification.id)])
+        .await
+        .unwrap();
+    assert_eq!(journal.unconfirmed(after, 9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_parked_ending_keeps_its_reason_and_closes_nothing_else() {
+    let (_database, journal) = journal().await;
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let (new, _) = held(&claims, "j").await;
+    let parked = EndingState::Parked {
+        reason: "script-failed",
+        detail: "line 3".into(),
+    };
+    assert!(writer.end(ending(&new, parked), Vec::new()).await.unwrap());
+    let rows = journal.parked(false, 9).await.unwrap();
+    assert_eq!(
+        (rows[0].reason.as_str(), rows[0].detail.as_str()),
+        ("script-failed", "line 3")
+    );
+    let unnoticed = journal.parked_unnoticed(9).await.unwrap();
+    journal.parked_noticed(unnoticed[0].id).await.unwrap();
+    assert_eq!(journal.parked_unnoticed(9).await.unwrap(), []);
+}

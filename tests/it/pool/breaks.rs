@@ -1,0 +1,164 @@
+//! Servers restart, connections break, queues are purged.
+
+use std::time::Duration;
+
+use assay::queue::{Lane, Queue as _, Wait};
+
+use super::deployment::{Deployment, Urls, mixed};
+use super::tally::jobs;
+use crate::queue::own_broker::OwnServers;
+use crate::queue::relay::Relay;
+
+async fn on_own_servers() -> (OwnServers, Deployment) {
+    let servers = tokio::task::spawn_blocking(OwnServers::start).await.unwrap();
+    let urls = Urls {
+        amqp: servers.url.clone(),
+        database: servers.database.clone(),
+    };
+    let deployment = Deployment::on(urls, None).await;
+    (servers, deployment)
+}
+
+/// Two workers and settlement at work while `servers` is told `trouble`, a few times.
+async fn survives(scenario: &str, trouble: &[&str]) {
+    let count = jobs();
+    let (servers, deployment) = on_own_servers().await;
+    let submissions = mixed("j", count);
+    deployment.insert(&submissions).await;
+    let before = deployment.money().await;
+    let _settler = deployment.settler();
+    let workers = [deployment.worker(), deployment.worker()];
+    let rounds = if count > 500 { 3 } else { 1 };
+    for round in 0..rounds {
+        let some = &submissions[round * count / rounds..(round + 1) * count / rounds];
+        deployment.publish(some).await;
+        deployment.command_servers(&servers, trouble).await;
+    }
+    let tally = deployment.tally(scenario, count, before).await;
+    assert_eq!(tally.parked, 0, "nobody is blamed: {tally}");
+    for worker in workers {
+        assert!(worker.terminate().success());
+    }
+}
+
+impl Deployment {
+    async fn command_servers(&self, servers: &OwnServers, trouble: &[&str]) {
+        tokio::task::block_in_place(|| servers.command(trouble[0], &trouble[1..]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_may_restart() {
+    survives("broker restarted", &["restart", "rabbitmq"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_broker_may_be_killed() {
+    survives("broker killed", &["restart", "rabbitmq", "--kill"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_may_restart() {
+    survives("database restarted", &["restart", "postgres"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_may_be_killed() {
+    survives("database killed", &["restart", "postgres", "--kill"]).await;
+}
+
+/// A worker whose connections to the broker, and another whose connections to the database, break again and again.
+async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
+    let count = jobs();
+    let deployment = Deployment::new().await;
+    let submissions = mixed("j", count);
+    deployment.insert(&submissions).await;
+    let before = deployment.money().await;
+    let (to_broker, amqp) = Relay::to(&format!("{}?heartbeat=2", deployment.urls.amqp)).await;
+    let (to_database, database) = Relay::to(&deployment.urls.database).await;
+    let _settler = deployment.settler();
+    let broken_broker = Urls {
+        amqp,
+        database: deployment.urls.database.clone(),
+    };
+    let broken_database = Urls {
+        amqp: deployment.urls.amqp.clone(),
+        database,
+    };
+    let _workers = [
+        deployment.start_on(&broken_broker, &["work"]),
+        deployment.start_on(&broken_database, &["work"]),
+    ];
+    let rounds = if count > 500 { 8 } else { 3 };
+    for round in 0..rounds {
+        deployment
+            .publish(&submissions[round * count / rounds..(round + 1) * count / rounds])
+            .await;
+        trouble(&to_broker);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        trouble(&to_database);
+    }
+    let tally = deployment.tally(scenario, count, before).await;
+    assert_eq!(tally.parked, 0, "nobody is blamed: {tally}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_may_be_cut() {
+    with_broken_connections("connections cut", Relay::cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_may_stall() {
+    with_broken_connections("connections stalled", Relay::stall).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_queue_may_be_purged_while_jobs_are_in_them() {
+    let count = jobs();
+    let deployment = Deployment::new().await;
+    // The plan of a job whose message is lost is the default one.
+    let submissions: Vec<_> = mixed("j", count)
+        .into_iter()
+        .map(|submission| super::deployment::Submission {
+            plan: None,
+            ..submission
+        })
+        .collect();
+    deployment.insert(&submissions).await;
+    let before = deployment.money().await;
+    deployment.publish(&submissions).await;
+    let purge = async || {
+        let mut queues = vec![
+            Lane::Submitted.queue(),
+            Lane::Judge.queue(),
+            "assay.settle",
+            "assay.parked",
+        ];
+        queues.extend(Wait::ALL.map(Wait::queue));
+        deployment.purge(&queues).await;
+    };
+    purge().await;
+    let depths = deployment.queue.depths().await.unwrap();
+    assert!(depths.iter().all(|depth| depth.messages == 0), "{depths:?}");
+    let _settler = deployment.settler();
+    let _workers = [deployment.worker(), deployment.worker()];
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        purge().await;
+    }
+    deployment.tally("every queue purged", count, before).await;
+}
+
+impl Deployment {
+    async fn purge(&self, queues: &[&str]) {
+        let connection = lapin::Connection::connect(&self.urls.amqp, lapin::ConnectionProperties::default())
+            .await
+            .unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        for queue in queues {
+            let purged = channel.queue_purge((*queue).into(), lapin::options::QueuePurgeOptions::default());
+            purged.await.unwrap();
+        }
+        connection.close(200, "done".into()).await.unwrap();
+    }
+}

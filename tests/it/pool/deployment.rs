@@ -1,0 +1,321 @@
+//! A deployment of a test's own: real broker and database, `assay work` and `assay settle` as processes, a judge that can be
+//! slow or down.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use assay::job::Job;
+use assay::journal::{Market, PgJournal};
+use assay::message::{PlanChoice, SubmittedJob, Work};
+use assay::queue::{Destination, Lane, Outgoing, Queue as _, RabbitQueue, RabbitSettings};
+use serde_json::{Value, json};
+
+use super::judge::SlowJudge;
+use crate::servers;
+use crate::workbench::Workbench;
+
+/// Where broker and database are.
+pub(crate) struct Urls {
+    pub(crate) amqp: String,
+    pub(crate) database: String,
+}
+
+pub(crate) struct Deployment {
+    pub(crate) bench: Workbench,
+    pub(crate) urls: Urls,
+    pub(crate) journal: PgJournal,
+    pub(crate) market: Market,
+    pub(crate) judge: SlowJudge,
+    pub(crate) queue: Arc<RabbitQueue>,
+    processes: std::sync::Mutex<Vec<u32>>,
+    _database: Option<servers::TestDatabase>,
+}
+
+/// A process of the deployment. Killed when it is dropped.
+pub(crate) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Deployment {
+    /// On the servers that all tests share.
+    pub(crate) async fn new() -> Self {
+        let database = servers::database().await;
+        let urls = Urls {
+            amqp: servers::amqp_url(),
+            database: database.url.clone(),
+        };
+        Self::on(urls, Some(database)).await
+    }
+
+    /// On servers of its own.
+    pub(crate) async fn on(urls: Urls, database: Option<servers::TestDatabase>) -> Self {
+        let bench = Workbench::new();
+        std::os::unix::fs::symlink(
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(".assay/cache"),
+            bench.path("cache"),
+        )
+        .unwrap();
+        let judge = SlowJudge::start().await;
+        plans(&bench);
+        bench.write(
+            "assay.toml",
+            "[pool]\nlease = \"3s\"\ngrace = \"20s\"\nlisten = \"off\"\ndefault_plan = \"quick\"\nlost = \"default\"\n\
+             lost_after = \"4s\"\nsigning_key = \"signing.key\"\ntrust = \"trust.toml\"\njudge_slots = 4\n",
+        );
+        let journal = PgJournal::connect(&urls.database, 4).await.unwrap();
+        let deployment = Self {
+            market: {
+                let set_up = Self::command_on(&bench, &urls, &judge, &["setup", "--demo-marketplace"])
+                    .output()
+                    .unwrap();
+                assert!(
+                    set_up.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&set_up.stderr)
+                );
+                journal.market().await.unwrap()
+            },
+            queue: Arc::new(
+                RabbitQueue::connect(RabbitSettings::new(urls.amqp.clone().into(), "test"))
+                    .await
+                    .unwrap(),
+            ),
+            bench,
+            urls,
+            journal,
+            judge,
+            processes: std::sync::Mutex::default(),
+            _database: database,
+        };
+        deployment
+    }
+
+    fn command_on(bench: &Workbench, urls: &Urls, judge: &SlowJudge, args: &[&str]) -> Command {
+        let mut command = bench.command(args);
+        command
+            .env("ASSAY_AMQP_URL", &urls.amqp)
+            .env("ASSAY_DATABASE_URL", &urls.database)
+            .env("OPENAI_BASE_URL", judge.base_url())
+            .env("OPENAI_API_KEY", "none")
+            .env("ASSAY_MODEL", "slow");
+        command
+    }
+
+    /// A command of `assay` in this deployment.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        Self::command_on(&self.bench, &self.urls, &self.judge, args)
+    }
+
+    /// Starts `assay` in the background, its log in a file.
+    pub(crate) fn start(&self, args: &[&str]) -> Process {
+        self.start_on(&self.urls, args)
+    }
+
+    /// The same, reaching broker and database by other addresses.
+    pub(crate) fn start_on(&self, urls: &Urls, args: &[&str]) -> Process {
+        let number = self.processes.lock().unwrap().len();
+        let log = self.bench.path(&format!("process-{number}.log"));
+        let file = std::fs::File::create(&log).unwrap();
+        let child = Self::command_on(&self.bench, urls, &self.judge, args)
+            .env("ASSAY_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file)
+            .spawn()
+            .unwrap();
+        self.processes.lock().unwrap().push(child.id());
+        Process { child, log }
+    }
+
+    pub(crate) fn worker(&self) -> Process {
+        self.start(&["work"])
+    }
+
+    pub(crate) fn settler(&self) -> Process {
+        self.start(&["settle"])
+    }
+
+    /// Puts the jobs into the marketplace, as handed in.
+    pub(crate) async fn insert(&self, jobs: &[Submission]) {
+        let jobs: Vec<Job> = jobs.iter().map(|submission| submission.job.clone()).collect();
+        self.market.insert_demo(&jobs, 10_000_000).await.unwrap();
+    }
+
+    /// Publishes the messages, and waits for the broker's word on each.
+    pub(crate) async fn publish(&self, jobs: &[Submission]) {
+        for some in jobs.chunks(200) {
+            let published = some
+                .iter()
+                .map(|submission| self.queue.publish(submission.outgoing()));
+            for confirmed in futures_util::future::join_all(published).await {
+                confirmed.unwrap();
+            }
+        }
+    }
+
+    /// A number from the database.
+    pub(crate) async fn count(&self, select: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT ({select})::int8")))
+            .fetch_one(self.journal.pool())
+            .await
+            .unwrap()
+    }
+
+    /// Waits until `done` says so.
+    pub(crate) async fn until(&self, what: &str, limit: Duration, done: impl AsyncFn() -> bool) {
+        let give_up = tokio::time::Instant::now() + limit;
+        while !done().await {
+            if tokio::time::Instant::now() > give_up {
+                let states = self.states().await;
+                panic!("{what}: not within {limit:?}; claims {states}; {}", self.logs());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn states(&self) -> String {
+        let rows: Vec<(String, i64)> = sqlx::query_as("SELECT state, count(*) FROM assay.claim GROUP BY 1")
+            .fetch_all(self.journal.pool())
+            .await
+            .unwrap_or_default();
+        format!("{rows:?}")
+    }
+
+    /// The last lines of every process's log.
+    fn logs(&self) -> String {
+        let count = self.processes.lock().unwrap().len();
+        let logs = (0..count).map(|number| {
+            let path = self.bench.path(&format!("process-{number}.log"));
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<_> = text.lines().rev().take(6).collect();
+            format!(
+                "\nprocess {number}:\n{}",
+                lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+            )
+        });
+        logs.collect()
+    }
+}
+
+impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let id = i32::try_from(self.child.id()).unwrap();
+        let id = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap()
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A job that is handed in, and the plan that judges it.
+#[derive(Clone)]
+pub(crate) struct Submission {
+    pub(crate) job: Job,
+    pub(crate) plan: Option<String>,
+}
+
+impl Submission {
+    pub(crate) fn message(&self) -> SubmittedJob {
+        SubmittedJob {
+            work: Work::Whole(Box::new(self.job.clone())),
+            plan: self.plan.clone().map(PlanChoice::Named),
+        }
+    }
+
+    pub(crate) fn outgoing(&self) -> Outgoing {
+        Outgoing {
+            to: Destination::Lane(Lane::Submitted),
+            message_id: self.job.id.to_string(),
+            body: self.message().to_json().unwrap(),
+            traceparent: None,
+        }
+    }
+}
+
+/// A job with the given fields besides the necessary ones.
+pub(crate) fn job(id: &str, fields: Value) -> Job {
+    let mut job = json!({
+        "id": id, "status": "submitted", "prompt": "Write it.", "title": "T", "sender": "sender",
+        "receiver": "receiver", "price_cents": 100, "created_at": "2026-11-24T09:00:00Z",
+        "updated_at": "2026-11-24T09:00:00Z",
+    });
+    job.as_object_mut()
+        .unwrap()
+        .extend(fields.as_object().unwrap().clone());
+    serde_json::from_value(job).unwrap()
+}
+
+/// So many jobs, quick and slow mixed: of ten, seven for a diff (of these two fail), one for a check, two for a judge.
+pub(crate) fn mixed(prefix: &str, count: usize) -> Vec<Submission> {
+    let jobs = (0..count).map(|number| {
+        let (plan, text) = match number % 10 {
+            0 | 1 | 2 | 3 | 4 => ("quick", "as expected"),
+            5 | 6 => ("quick", "otherwise"),
+            7 => ("script", "as expected"),
+            _ => ("judged", "as expected"),
+        };
+        Submission {
+            job: job(&format!("{prefix}-{number}"), json!({"output_text": text})),
+            plan: Some(plan.to_owned()),
+        }
+    });
+    jobs.collect()
+}
+
+/// So many jobs for a diff alone.
+pub(crate) fn quick(prefix: &str, count: usize) -> Vec<Submission> {
+    let jobs = (0..count).map(|number| Submission {
+        job: job(
+            &format!("{prefix}-{number}"),
+            json!({"output_text": "as expected"}),
+        ),
+        plan: Some("quick".to_owned()),
+    });
+    jobs.collect()
+}
+
+fn plans(bench: &Workbench) {
+    bench.plan(
+        "quick",
+        "[[graders]]\nname = \"text\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"as expected\" }\n",
+    );
+    bench.plan(
+        "script",
+        "[[graders]]\nname = \"form\"\nkind = \"check\"\nscript = \"csv-shape.wat\"\n",
+    );
+    bench.plan(
+        "judged",
+        "[[graders]]\nname = \"text\"\nkind = \"diff\"\ngate = true\ncompare = \"exact\"\n\
+         expected = { text = \"as expected\" }\n\n[[graders]]\nname = \"quality\"\nkind = \"rubric\"\n\
+         [[graders.criteria]]\nid = \"good\"\ntext = \"It is good.\"\nevidence = \"none\"\n",
+    );
+}

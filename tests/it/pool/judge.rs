@@ -1,0 +1,82 @@
+//! A judge that always says yes, after a while, or is down.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use axum::routing::post;
+use serde_json::{Value, json};
+
+use crate::openai_server::{content, finish, usage};
+
+#[derive(Default)]
+struct State {
+    down: AtomicBool,
+    millis: AtomicU64,
+    asked: AtomicU64,
+}
+
+pub(crate) struct SlowJudge {
+    base_url: String,
+    state: Arc<State>,
+}
+
+impl SlowJudge {
+    pub(crate) async fn start() -> Self {
+        let state = Arc::new(State::default());
+        state.millis.store(50, Ordering::Relaxed);
+        let shared = Arc::clone(&state);
+        let router = Router::new().route(
+            "/v1/chat/completions",
+            post(move || {
+                let state = Arc::clone(&shared);
+                async move { Ok::<_, Infallible>(answer(&state).await) }
+            }),
+        );
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { base_url, state }
+    }
+
+    pub(crate) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    pub(crate) fn is_down(&self, down: bool) {
+        self.state.down.store(down, Ordering::Relaxed);
+    }
+
+    pub(crate) fn takes(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.state.millis.store(millis, Ordering::Relaxed);
+    }
+
+    pub(crate) fn asked(&self) -> u64 {
+        self.state.asked.load(Ordering::Relaxed)
+    }
+}
+
+async fn answer(state: &State) -> Response<Body> {
+    state.asked.fetch_add(1, Ordering::Relaxed);
+    if state.down.load(Ordering::Relaxed) {
+        let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
+        return down.body(Body::from("down")).unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(state.millis.load(Ordering::Relaxed))).await;
+    let words = json!({"good": {"reason": "It is.", "met": true}}).to_string();
+    let events = [content(&words), finish("stop"), usage(100, 20)];
+    let mut body: String = events
+        .iter()
+        .map(|event: &Value| format!("data: {event}\n\n"))
+        .collect();
+    body.push_str("data: [DONE]\n\n");
+    Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(Body::from(body))
+        .unwrap()
+}

@@ -1,0 +1,11 @@
+//! The pool as its operators run it: real servers, `assay` as processes, and everything that can go wrong with them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod breaks;
+mod crashes;
+mod deployment;
+mod judge;
+mod strange;
+mod tally;
+mod work;

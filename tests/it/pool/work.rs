@@ -1,0 +1,204 @@
+//! The pool at work: lanes, drains, a judge that is down.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::deployment::{Deployment, Submission, job, mixed, quick};
+use super::tally::jobs;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_told_to_stop_under_load_exits_with_0_and_loses_nothing() {
+    let count = jobs();
+    let deployment = Deployment::new().await;
+    let submissions = mixed("j", count);
+    deployment.insert(&submissions).await;
+    let before = deployment.money().await;
+    let _settler = deployment.settler();
+    deployment.judge.takes(Duration::from_millis(300));
+    let ended = "SELECT count(*) FROM assay.claim WHERE state = 'decided'";
+    deployment.publish(&submissions).await;
+    for _ in 0..3 {
+        let goal = deployment.count(ended).await + i64::try_from(count / 6).unwrap();
+        let worker = deployment.worker();
+        deployment
+            .until("some decisions", Duration::from_secs(60), async || {
+                deployment.count(ended).await >= goal.min(i64::try_from(count).unwrap())
+            })
+            .await;
+        let status = worker.terminate();
+        assert!(status.success(), "{status}");
+        let running = "SELECT count(*) FROM assay.claim WHERE state = 'running'";
+        assert_eq!(deployment.count(running).await, 0, "nothing is left to a lease");
+    }
+    let _last = deployment.worker();
+    let tally = deployment.tally("SIGTERM under load", count, before).await;
+    assert_eq!(tally.parked, 0, "{tally}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_model_is_down_nobody_loses_an_attempt_and_the_log_says_why_it_waits() {
+    let count = jobs() / 6;
+    let deployment = Deployment::new().await;
+    let submissions: Vec<_> = quick("j", count)
+        .into_iter()
+        .map(|submission| Submission {
+            plan: Some("judged".to_owned()),
+            ..submission
+        })
+        .collect();
+    deployment.insert(&submissions).await;
+    let before = deployment.money().await;
+    deployment.judge.is_down(true);
+    let _settler = deployment.settler();
+    let worker = deployment.worker();
+    deployment.publish(&submissions).await;
+    deployment
+        .until("every one tried", Duration::from_secs(60), async || {
+            deployment
+                .count("SELECT count(*) FROM assay.claim WHERE tries > 0")
+                .await
+                == i64::try_from(count).unwrap()
+        })
+        .await;
+    assert_eq!(deployment.count("SELECT count(*) FROM assay.decision").await, 0);
+    deployment.judge.is_down(false);
+    let tally = deployment.tally("model down", count, before).await;
+    assert_eq!(
+        (tally.decided, tally.parked),
+        (i64::try_from(count).unwrap(), 0),
+        "{tally}"
+    );
+    let retries = "SELECT count(*) FROM assay.decision WHERE outcome = 'retry'";
+    assert_eq!(
+        deployment.count(retries).await,
+        0,
+        "our trouble is nobody's failure"
+    );
+    let told =
+        "SELECT count(*) FROM assay.log WHERE audience = 'public' AND content LIKE '%model-unavailable%'";
+    assert!(deployment.count(told).await >= i64::try_from(count).unwrap());
+    assert!(worker.terminate().success());
+}
+
+/// Promise 10: slow judges do not hold up quick checks.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_judges_do_not_hold_up_quick_checks() {
+    let deployment = Deployment::new().await;
+    deployment.judge.takes(Duration::from_secs(20));
+    let slow: Vec<_> = quick("slow", jobs().min(1_000))
+        .into_iter()
+        .map(|submission| Submission {
+            plan: Some("judged".to_owned()),
+            ..submission
+        })
+        .collect();
+    let quick = quick("quick", 100);
+    deployment.insert(&slow).await;
+    deployment.insert(&quick).await;
+    let worker = deployment.worker();
+    deployment.publish(&slow).await;
+    deployment
+        .until("judges at work", Duration::from_secs(60), async || {
+            deployment.judge.asked() >= 4
+        })
+        .await;
+    let began = std::time::Instant::now();
+    deployment.publish(&quick).await;
+    let decided = "SELECT count(*) FROM assay.decision WHERE job_id LIKE 'quick-%'";
+    deployment
+        .until("the quick ones", Duration::from_secs(15), async || {
+            deployment.count(decided).await == 100
+        })
+        .await;
+    println!(
+        "100 quick jobs behind {} of 20 s: {:?}",
+        slow.len(),
+        began.elapsed()
+    );
+    assert!(
+        deployment
+            .count("SELECT count(*) FROM assay.decision WHERE job_id LIKE 'slow-%'")
+            .await
+            < 4 * 2,
+        "the slow ones are still at it"
+    );
+    worker.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_are_committed_while_the_grader_still_runs() {
+    let deployment = Deployment::new().await;
+    deployment.judge.takes(Duration::from_secs(8));
+    let submission = Submission {
+        job: job("j", json!({"output_text": "as expected"})),
+        plan: Some("judged".to_owned()),
+    };
+    deployment.insert(std::slice::from_ref(&submission)).await;
+    let worker = deployment.worker();
+    deployment.publish(&[submission]).await;
+    deployment
+        .until("the gate's verdict", Duration::from_secs(7), async || {
+            deployment
+                .count("SELECT count(*) FROM assay.log WHERE content LIKE '%\"grader\":\"text\"%'")
+                .await
+                == 1
+        })
+        .await;
+    assert_eq!(deployment.count("SELECT count(*) FROM assay.decision").await, 0);
+    let late = "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - created_at)), 0) FROM assay.log
+                WHERE content LIKE '%\"grader\":\"text\"%'";
+    println!(
+        "first seen within {} s of its happening",
+        deployment.count(late).await
+    );
+    worker.kill();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_a_job_reach_no_table_but_its_own_claim_and_no_message() {
+    let deployment = Deployment::new().await;
+    let secret = "sk-canary-pool-4711";
+    let fields = json!({"output_text": format!("the key is {secret}"), "env_vars": {"API_KEY": secret}});
+    let submission = Submission {
+        job: job("leaky", fields.clone()),
+        plan: Some("quick".to_owned()),
+    };
+    let changed = Submission {
+        job: job(
+            "leaky",
+            json!({"output_text": "other", "env_vars": {"API_KEY": secret}}),
+        ),
+        plan: Some("quick".to_owned()),
+    };
+    let unplanned = Submission {
+        job: job("unplanned", fields),
+        plan: Some("no-such-plan".to_owned()),
+    };
+    deployment.insert(&[submission.clone(), unplanned.clone()]).await;
+    let worker = deployment.worker();
+    deployment.publish(&[submission, unplanned]).await;
+    deployment
+        .until("decided", Duration::from_secs(30), async || {
+            deployment.count("SELECT count(*) FROM assay.decision").await == 1
+        })
+        .await;
+    deployment.publish(&[changed]).await;
+    deployment
+        .until("parked", Duration::from_secs(30), async || {
+            deployment.count("SELECT count(*) FROM assay.parked").await == 2
+        })
+        .await;
+    for (table, column) in [
+        ("log", "content"),
+        ("verification", "decision"),
+        ("parked", "detail"),
+        ("parked", "convert_from(message, 'UTF8')"),
+        ("decision", "convert_from(message, 'UTF8')"),
+    ] {
+        let leaks = format!("SELECT count(*) FROM assay.{table} WHERE {column} LIKE '%canary%'");
+        assert_eq!(deployment.count(&leaks).await, 0, "{table}.{column}");
+    }
+    assert!(!worker.log().contains("canary"));
+    assert!(worker.terminate().success());
+}
