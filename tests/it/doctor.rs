@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::servers;
 use crate::workbench::Workbench;
 
-const PLAN: &str = "[[graders]]\nname = \"d\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"x\" }\n";
+const PLAN: &str =
+    "[[graders]]\nname = \"d\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"x\" }\n";
 
 /// Runs the command with these servers, and no other setting.
 fn run(bench: &Workbench, arguments: &[&str], database: &str, amqp: &str) -> Output {
