@@ -138,7 +138,7 @@ async fn main() {
             .bind(message.verification_id.uuid())
             .bind(job.id.as_str())
             .bind(&body)
-            .execute(journal.pool())
+            .execute(&journal.pool())
             .await
             .unwrap();
             bodies.push(body);

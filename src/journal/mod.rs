@@ -135,6 +135,9 @@ pub enum JournalError {
         /// The newest that this version knows.
         newest: Option<i64>,
     },
+    /// A connection says nothing any more.
+    #[error("{0} has not answered for too long: the connection is given up")]
+    Stalled(String),
     /// The address cannot be read.
     #[error("the database's URL cannot be read: expected postgres://USER:PASSWORD@HOST:PORT/DATABASE")]
     Url,

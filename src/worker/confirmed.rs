@@ -25,7 +25,7 @@ impl Confirmed {
             let mut batch = Vec::new();
             while queue.recv_many(&mut batch, BATCH).await > 0 {
                 // What is not noted is published once more, and settled once all the same.
-                if let Err(error) = journal.confirmed(&batch).await {
+                if let Err(error) = journal.within(journal.confirmed(&batch)).await {
                     tracing::warn!(error = %in_full(&error), outcomes = batch.len(), "confirmations could not be noted");
                 }
                 batch.clear();

@@ -80,7 +80,7 @@ impl Worker {
                     detail = parked.detail,
                     "a message is parked"
                 );
-                self.journal.park(&parked).await?;
+                self.journal.within(self.journal.park(&parked)).await?;
                 self.metrics.parked(parked.reason);
                 return Ok(Then::Done);
             }
@@ -350,7 +350,9 @@ impl Worker {
                     "{} runs never ended, the last of them alone in its worker",
                     SUSPECT_AFTER + 1
                 );
-                self.journal.park_claimed(about, "kills-worker", &detail).await?;
+                self.journal
+                    .within(self.journal.park_claimed(about, "kills-worker", &detail))
+                    .await?;
                 self.metrics.parked("kills-worker");
                 Ok(Then::Done)
             }
@@ -364,7 +366,7 @@ impl Worker {
         detail: &str,
     ) -> Result<Then, DeliveryError> {
         let parked = intake::changed(hand_in, reason, detail);
-        self.journal.park(&parked).await?;
+        self.journal.within(self.journal.park(&parked)).await?;
         self.metrics.parked(reason);
         Ok(Then::Done)
     }
@@ -376,7 +378,10 @@ impl Worker {
         detail: &str,
     ) -> Result<Then, DeliveryError> {
         let claim = intake::unplanned(hand_in);
-        let answer = self.journal.claim_unplanned(&claim, reason, detail).await?;
+        let answer = self
+            .journal
+            .within(self.journal.claim_unplanned(&claim, reason, detail))
+            .await?;
         if answer == ClaimAnswer::Ended {
             self.metrics.parked(reason);
         }

@@ -81,7 +81,7 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
             message: without_variables(&delivery.body),
             digest: Digest::of(&delivery.body),
         };
-        match worker.journal.park(&parked).await {
+        match worker.journal.within(worker.journal.park(&parked)).await {
             Ok(()) => {
                 worker.metrics.parked(parked.reason);
                 delivery.acker.ack().await;
@@ -99,7 +99,9 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
 
 impl Worker {
     async fn sweep_once(self: &Arc<Self>, round: u32, tasks: &TaskTracker) -> Result<(), DeliveryError> {
-        for Overdue { message, traceparent } in self.journal.overdue(GRACE, ROUND).await? {
+        for Overdue { message, traceparent } in
+            self.journal.within(self.journal.overdue(GRACE, ROUND)).await?
+        {
             self.metrics.swept("overdue");
             let message = Message {
                 body: Arc::new(message),
@@ -107,7 +109,11 @@ impl Worker {
             };
             self.bring_back(message, tasks);
         }
-        for stored in self.journal.unconfirmed(REPUBLISH_AFTER, ROUND).await? {
+        for stored in self
+            .journal
+            .within(self.journal.unconfirmed(REPUBLISH_AFTER, ROUND))
+            .await?
+        {
             self.metrics.swept("unconfirmed");
             let worker = Arc::clone(self);
             tasks.spawn(async move {
@@ -121,7 +127,7 @@ impl Worker {
         if self.market.is_some() && round.is_multiple_of(LOST_EVERY) {
             let lost = self
                 .journal
-                .unclaimed_jobs(self.settings.lost_after, ROUND)
+                .within(self.journal.unclaimed_jobs(self.settings.lost_after, ROUND))
                 .await?;
             for job in lost {
                 self.bring_back_lost(job, tasks).await?;
@@ -187,7 +193,7 @@ impl Worker {
                 digest: Digest::of(&body),
                 message: body,
             };
-            self.journal.park(&parked).await?;
+            self.journal.within(self.journal.park(&parked)).await?;
             self.metrics.parked(parked.reason);
         }
         Ok(())
@@ -195,9 +201,9 @@ impl Worker {
 
     /// Publishes a notice of everything that was parked since the last round.
     async fn tell_parked(&self) -> Result<(), DeliveryError> {
-        let (count, oldest) = self.journal.parked_open().await?;
+        let (count, oldest) = self.journal.within(self.journal.parked_open()).await?;
         self.metrics.parked_open(count, oldest);
-        for row in self.journal.parked_unnoticed(ROUND).await? {
+        for row in self.journal.within(self.journal.parked_unnoticed(ROUND)).await? {
             let notice = json!({
                 "v": 1, "parked_id": row.id, "job_id": row.job_id, "attempt": row.attempt, "reason": row.reason,
                 "parked_at": row.parked_at,
@@ -213,7 +219,7 @@ impl Worker {
                 Ok(published) => published?,
                 Err(_) => return Ok(()),
             }
-            self.journal.parked_noticed(row.id).await?;
+            self.journal.within(self.journal.parked_noticed(row.id)).await?;
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ impl Market {
     /// # Errors
     /// Where the database cannot be written.
     pub async fn set_pause(&self, paused: bool, by: &str, reason: &str) -> Result<(), JournalError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.journal.pool().begin().await?;
         sqlx::query(
             "INSERT INTO assay.switch (name, is_on, by, reason) VALUES ('pause', $1, $2, $3)
              ON CONFLICT (name) DO UPDATE SET is_on = $1, by = $2, reason = $3, at = now()",
@@ -93,7 +93,7 @@ impl Market {
     /// Where the database cannot be asked.
     pub async fn pause(&self) -> Result<Option<Pause>, JournalError> {
         let row = sqlx::query("SELECT is_on, by, reason, at FROM assay.switch WHERE name = 'pause'")
-            .fetch_optional(&self.pool)
+            .fetch_optional(&self.journal.pool())
             .await?;
         row.map(|row| {
             Ok(Pause {
@@ -115,7 +115,7 @@ impl Market {
             "SELECT verification_id, job_id, reason, amount_cents, held_at, approved_by FROM assay.held
              WHERE released_at IS NULL ORDER BY held_at, verification_id",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&self.journal.pool())
         .await?;
         rows.iter()
             .map(|row| {
@@ -144,7 +144,7 @@ impl Market {
              ORDER BY approved_at IS NULL, held_at, verification_id LIMIT $1",
         )
         .bind(limit)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.journal.pool())
         .await?;
         Ok(messages)
     }
@@ -159,7 +159,7 @@ impl Market {
         by: &str,
         reason: &str,
     ) -> Result<Vec<VerificationId>, JournalError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.journal.pool().begin().await?;
         let approved: Vec<Uuid> = sqlx::query_scalar(
             "UPDATE assay.held SET approved_by = $2, approved_at = now()
              WHERE released_at IS NULL AND approved_at IS NULL
@@ -186,7 +186,7 @@ impl Market {
              FROM assay.exception WHERE $1 OR closed_at IS NULL ORDER BY id",
         )
         .bind(all)
-        .fetch_all(&self.pool)
+        .fetch_all(&self.journal.pool())
         .await?;
         rows.iter().map(exception).collect()
     }
@@ -199,7 +199,7 @@ impl Market {
         let message =
             sqlx::query_scalar("SELECT message FROM assay.exception WHERE id = $1 AND closed_at IS NULL")
                 .bind(id)
-                .fetch_optional(&self.pool)
+                .fetch_optional(&self.journal.pool())
                 .await?;
         Ok(message)
     }
@@ -209,7 +209,7 @@ impl Market {
     /// # Errors
     /// Where the database cannot be written.
     pub async fn close_exception(&self, id: i64, by: &str, reason: &str) -> Result<bool, JournalError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.journal.pool().begin().await?;
         let closed = sqlx::query(
             "UPDATE assay.exception SET closed_at = now(), closed_by = $2, closed_reason = $3
              WHERE id = $1 AND closed_at IS NULL",

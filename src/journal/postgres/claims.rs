@@ -225,7 +225,7 @@ impl PgJournal {
     async fn claim_all(&self, holder: &str, lease: Duration, batch: &mut Vec<Wanted>) {
         let mut pause = Duration::from_millis(50);
         let fresh = loop {
-            match self.insert_claims(holder, lease, batch).await {
+            match self.within(self.insert_claims(holder, lease, batch)).await {
                 Err(error) if is_passing(&error) => {
                     tracing::warn!(error = %crate::causes::in_full(&error), "claims wait for the database");
                     tokio::time::sleep(pause).await;
@@ -295,7 +295,7 @@ impl PgJournal {
         .bind(new().map(|new| Time(new.verification.started_at)).collect::<Vec<_>>())
         .bind(holder)
         .bind(milliseconds(lease))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(ids)
     }
@@ -309,7 +309,7 @@ impl PgJournal {
     ) -> Result<ClaimAnswer, JournalError> {
         let mut pause = Duration::from_millis(50);
         loop {
-            match self.readmit(holder, lease, new).await {
+            match self.within(self.readmit(holder, lease, new)).await {
                 Err(error) if is_passing(&error) => {
                     tokio::time::sleep(pause).await;
                     pause = (2 * pause).min(Duration::from_secs(2));

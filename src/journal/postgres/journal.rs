@@ -39,7 +39,7 @@ impl Journal for PgJournal {
         .bind(new.plan.digest.as_bytes())
         .bind(new.submission.as_bytes())
         .bind(Time(new.started_at))
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Journal for PgJournal {
         let select = format!("{SELECT_VERIFICATION} WHERE v.job_id = $1 ORDER BY v.started_at, v.id");
         let rows = sqlx::query(sqlx::AssertSqlSafe(select))
             .bind(job_id.as_str())
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?;
         rows.iter().map(verification).collect()
     }
@@ -146,7 +146,7 @@ impl Journal for PgJournal {
     async fn entries(&self, id: VerificationId) -> Result<Vec<LogEntry>, JournalError> {
         let rows = sqlx::query("SELECT * FROM assay.log WHERE verification_id = $1 ORDER BY seq")
             .bind(id.uuid())
-            .fetch_all(self.pool())
+            .fetch_all(&self.pool())
             .await?;
         rows.iter().map(log_entry).collect()
     }
@@ -156,7 +156,7 @@ impl Journal for PgJournal {
             "SELECT job_id FROM assay.verification GROUP BY job_id ORDER BY max(started_at) DESC, job_id LIMIT $1",
         )
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         Ok(rows.into_iter().map(JobId::new).collect())
     }

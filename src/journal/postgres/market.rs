@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::PgJournal;
@@ -18,7 +18,7 @@ const ROWS_AT_A_TIME: usize = 500;
 /// they are and use their indexes.
 #[derive(Debug, Clone)]
 pub struct Market {
-    pub(super) pool: PgPool,
+    pub(super) journal: PgJournal,
     pub(super) job_id: IdType,
     pub(super) user_id: IdType,
 }
@@ -80,7 +80,7 @@ impl PgJournal {
                  WHERE attrelid = to_regclass($1) AND attname = 'id' AND NOT attisdropped",
             )
             .bind(table)
-            .fetch_optional(self.pool())
+            .fetch_optional(&self.pool())
             .await?
             .map(IdType)
             .ok_or_else(|| JournalError::NoMarketplace {
@@ -89,7 +89,7 @@ impl PgJournal {
             })
         };
         Ok(Market {
-            pool: self.pool().clone(),
+            journal: self.clone(),
             job_id: id_type("jobs").await?,
             user_id: id_type("users").await?,
         })
@@ -102,7 +102,7 @@ impl Market {
     /// # Errors
     /// Where the database cannot be asked, or the row is none of the marketplace's data model.
     pub async fn load_job(&self, id: &JobId) -> Result<Option<Job>, JournalError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.journal.pool().acquire().await?;
         self.job_row(&mut connection, id, "").await
     }
 
@@ -117,7 +117,7 @@ impl Market {
         );
         let found = sqlx::query_scalar(AssertSqlSafe(select))
             .bind(id)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.journal.pool())
             .await?;
         Ok(found)
     }
@@ -211,7 +211,7 @@ impl Market {
                               ON entries.user_id = users.id
                           WHERE users.balance_cents <> coalesce(entries.delta, 0) ORDER BY 1) AS unbalanced",
         )
-        .fetch_one(&self.pool)
+        .fetch_one(&self.journal.pool())
         .await?;
         Ok(Sums {
             balances: row.try_get("balances")?,
@@ -255,7 +255,7 @@ impl Market {
                 .collect();
             let rows =
                 serde_json::to_string(jobs).map_err(|error| JournalError::Damaged(error.to_string()))?;
-            let mut transaction = self.pool.begin().await?;
+            let mut transaction = self.journal.pool().begin().await?;
             self.move_money(&mut transaction, &movements).await?;
             sqlx::query(
                 "INSERT INTO jobs SELECT * FROM jsonb_populate_recordset(NULL::jobs, $1::text::jsonb)",
@@ -283,7 +283,7 @@ impl Market {
              ON CONFLICT (id) DO NOTHING RETURNING id::text",
             self.user_id.many("$1")
         );
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.journal.pool().begin().await?;
         let new: Vec<String> = sqlx::query_scalar(AssertSqlSafe(insert))
             .bind(&users)
             .fetch_all(&mut *transaction)

@@ -13,6 +13,7 @@ mod writer;
 
 use std::borrow::Cow;
 use std::str::FromStr as _;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
@@ -39,11 +40,26 @@ const MARKETPLACE_MIGRATIONS_TABLE: &str = "assay.marketplace_migration";
 /// Longest wait for a connection.
 const CONNECTING: Duration = Duration::from_secs(10);
 
+/// Longest time of one statement or transaction: a connection that says nothing for so long is given up.
+const SILENCE: Duration = Duration::from_secs(20);
+
 /// The pool's journal. Cheap to clone.
 #[derive(Clone)]
-pub struct PgJournal {
-    pool: PgPool,
+pub struct PgJournal(Arc<Shared>);
+
+struct Shared {
+    /// With how often it was replaced: when a connection stalls, for sqlx would wait for it for ever, and keep
+    /// its place in the pool.
+    pool: RwLock<(u64, PgPool)>,
+    options: PgConnectOptions,
+    connections: u32,
     place: String,
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(CONNECTING)
 }
 
 impl PgJournal {
@@ -61,16 +77,40 @@ impl PgJournal {
             options.get_port(),
             options.get_database().unwrap_or_default()
         );
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(CONNECTING)
-            .connect_with(options)
+        let pool = pool_options(connections)
+            .connect_with(options.clone())
             .await
             .map_err(|source| JournalError::Open {
                 place: place.clone(),
                 source,
             })?;
-        Ok(Self { pool, place })
+        Ok(Self(Arc::new(Shared {
+            pool: RwLock::new((0, pool)),
+            options,
+            connections,
+            place,
+        })))
+    }
+
+    /// Does something with the database, but waits no longer than for a connection that still works. What was given up may
+    /// have been done all the same.
+    pub(crate) async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, JournalError>>,
+    ) -> Result<T, JournalError> {
+        let before = self.current().0;
+        match tokio::time::timeout(SILENCE, work).await {
+            Ok(done) => done,
+            Err(_) => {
+                let mut current = self.0.pool.write().unwrap_or_else(PoisonError::into_inner);
+                // Whoever else stalled on the same pool may have replaced it already.
+                if current.0 == before {
+                    let pool = pool_options(self.0.connections).connect_lazy_with(self.0.options.clone());
+                    *current = (before + 1, pool);
+                }
+                Err(JournalError::Stalled(self.0.place.clone()))
+            }
+        }
     }
 
     /// Makes or updates our tables. Needs the rights of their owner; several may run at once.
@@ -97,7 +137,7 @@ impl PgJournal {
         let mut migrator = sqlx::migrate::Migrator::with_migrations(migrations.iter().cloned().collect());
         migrator.dangerous_set_table_name(Cow::Borrowed(table));
         migrator.create_schema("assay");
-        migrator.run(&self.pool).await.map_err(JournalError::SetUp)
+        migrator.run(&self.pool()).await.map_err(JournalError::SetUp)
     }
 
     /// Whether the tables are those of this version.
@@ -107,13 +147,13 @@ impl PgJournal {
     pub async fn check_set_up(&self) -> Result<(), JournalError> {
         let known: Option<String> = sqlx::query_scalar("SELECT to_regclass($1)::text")
             .bind(MIGRATIONS_TABLE)
-            .fetch_one(&self.pool)
+            .fetch_one(&self.pool())
             .await?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
         let applied: Option<i64> = match known {
             Some(_) => {
                 sqlx::query_scalar("SELECT max(version) FROM assay.migration WHERE success")
-                    .fetch_one(&self.pool)
+                    .fetch_one(&self.pool())
                     .await?
             }
             None => None,
@@ -122,7 +162,7 @@ impl PgJournal {
             Ok(())
         } else {
             Err(JournalError::NotSetUp {
-                place: self.place.clone(),
+                place: self.0.place.clone(),
                 applied,
                 newest,
             })
@@ -131,22 +171,29 @@ impl PgJournal {
 
     /// Where the journal is, without user and password.
     pub fn place(&self) -> &str {
-        &self.place
+        &self.0.place
     }
 
     /// The connection pool, for tests that tamper with the tables.
-    pub fn pool(&self) -> &PgPool {
-        &self.pool
+    pub fn pool(&self) -> PgPool {
+        self.current().1
+    }
+
+    fn current(&self) -> (u64, PgPool) {
+        self.0.pool.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.pool().close().await;
     }
 }
 
 /// Whether the trouble is the server's or the network's, and the same statement may succeed later.
 pub(crate) fn is_passing(error: &JournalError) -> bool {
+    if matches!(error, JournalError::Stalled(_)) {
+        return true;
+    }
     let (JournalError::Statement(error) | JournalError::Open { source: error, .. }) = error else {
         return false;
     };
@@ -164,5 +211,11 @@ pub(crate) fn is_passing(error: &JournalError) -> bool {
                 || code == "25006"
         }),
         _ => false,
+    }
+}
+
+impl std::fmt::Debug for PgJournal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PgJournal").field(&self.0.place).finish()
     }
 }

@@ -44,7 +44,7 @@ impl PgJournal {
         )
         .bind(milliseconds(grace))
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         let overdue = rows.iter().map(|row| {
             Ok(Overdue {
@@ -74,7 +74,7 @@ impl PgJournal {
         )
         .bind(milliseconds(after))
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         rows.iter().map(outcome_of).collect()
     }
@@ -102,7 +102,7 @@ impl PgJournal {
         )
         .bind(attempts?)
         .bind(outcomes.iter().map(|(_, _, id)| id.uuid()).collect::<Vec<Uuid>>())
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(())
     }
@@ -127,7 +127,7 @@ impl PgJournal {
         )
         .bind(milliseconds(since))
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         let jobs = rows.iter().map(|row| {
             Ok(UnclaimedJob {

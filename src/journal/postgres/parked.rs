@@ -89,7 +89,7 @@ impl PgJournal {
         .bind(&parked.detail)
         .bind(&parked.message)
         .bind(parked.digest.as_bytes())
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(())
     }
@@ -127,7 +127,7 @@ impl PgJournal {
         .bind(attempt(number)?)
         .bind(reason)
         .bind(detail)
-        .execute(self.pool())
+        .execute(&self.pool())
         .await?;
         Ok(())
     }
@@ -184,7 +184,7 @@ impl PgJournal {
         )
         .bind(closed_too)
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         rows.iter().map(parked_row).collect()
     }
@@ -196,7 +196,7 @@ impl PgJournal {
     pub async fn parked_row(&self, id: i64) -> Result<Option<ParkedRow>, JournalError> {
         let row = sqlx::query("SELECT * FROM assay.parked WHERE id = $1")
             .bind(id)
-            .fetch_optional(self.pool())
+            .fetch_optional(&self.pool())
             .await?;
         row.as_ref().map(parked_row).transpose()
     }
@@ -210,7 +210,7 @@ impl PgJournal {
             "SELECT * FROM assay.parked WHERE noticed_at IS NULL AND closed_at IS NULL ORDER BY id LIMIT $1",
         )
         .bind(i64::from(limit))
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         rows.iter().map(parked_row).collect()
     }
@@ -222,7 +222,7 @@ impl PgJournal {
     pub async fn parked_noticed(&self, id: i64) -> Result<(), JournalError> {
         sqlx::query("UPDATE assay.parked SET noticed_at = now() WHERE id = $1")
             .bind(id)
-            .execute(self.pool())
+            .execute(&self.pool())
             .await?;
         Ok(())
     }
@@ -289,7 +289,7 @@ impl PgJournal {
             "SELECT count(*) AS open, coalesce(extract(epoch FROM now() - min(parked_at)), 0)::float8 AS seconds
              FROM assay.parked WHERE closed_at IS NULL",
         )
-        .fetch_one(self.pool())
+        .fetch_one(&self.pool())
         .await?;
         let seconds: f64 = row.try_get("seconds")?;
         let oldest = Duration::try_from_secs_f64(seconds).unwrap_or_default();

@@ -143,7 +143,7 @@ impl PgJournal {
         let needed = self.held(duty.needs().iter().chain(market)).await?;
         let dangerous = self.held(duty.should_not().iter()).await?;
         let role = sqlx::query_scalar("SELECT current_user::text")
-            .fetch_one(self.pool())
+            .fetch_one(&self.pool())
             .await?;
         let named = |grants: Vec<(String, bool)>, wanted: bool| {
             grants
@@ -187,7 +187,7 @@ impl PgJournal {
         .bind(names)
         .bind(columns)
         .bind(privileges)
-        .fetch_all(self.pool())
+        .fetch_all(&self.pool())
         .await?;
         rows.iter()
             .map(|row| Ok((row.try_get("named")?, row.try_get("held")?)))

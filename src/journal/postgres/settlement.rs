@@ -228,7 +228,7 @@ impl Market {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.try_settle(outcome, &table).await {
+            match self.journal.within(self.try_settle(outcome, &table)).await {
                 Err(error) if attempt < AT_ONCE && met_another(&error) => {}
                 Err(JournalError::Statement(error)) if is_refusal(&error) => {
                     return Err(JournalError::Refused(error));
@@ -244,7 +244,7 @@ impl Market {
         table: &impl Fn(&Situation) -> Transition,
     ) -> Result<Settled, JournalError> {
         let id = outcome.message.verification_id.uuid();
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.journal.pool().begin().await?;
         let situation = self.look(&mut transaction, outcome).await?;
         let settled = match table(&situation) {
             Transition::AlreadyApplied => Settled::Already,
@@ -428,7 +428,7 @@ impl Market {
         exception: &NewException,
         body: &[u8],
     ) -> Result<(), JournalError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.journal.pool().begin().await?;
         note_exception(&mut transaction, about, exception, body).await?;
         // Forged or not, a decision that waited under this id with this message waits no longer.
         sqlx::query("UPDATE assay.held SET released_at = now() WHERE message = $1 AND released_at IS NULL")

@@ -201,7 +201,7 @@ async fn write_all(journal: &PgJournal, lease: Duration, waiting: &mut Vec<Write
             }
             // Row locks of one worker are taken by this task alone, one statement after the other: no deadlocks.
             Write::Lengthen { ids, told } => {
-                let _ = told.send(lengthen(journal, lease, &ids).await);
+                let _ = told.send(journal.within(lengthen(journal, lease, &ids)).await);
             }
         }
         if batch.is_full() {
@@ -226,7 +226,7 @@ async fn lengthen(
     )
     .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
     .bind(milliseconds(lease))
-    .fetch_all(journal.pool())
+    .fetch_all(&journal.pool())
     .await?;
     Ok(held.into_iter().collect())
 }
@@ -281,8 +281,8 @@ async fn write_patiently(
     let mut pause = Duration::from_millis(50);
     let mut again = false;
     loop {
-        match write(journal, entries, ends).await {
-            Ok(held) if again => return add_already_ended(journal, held, ends).await,
+        match journal.within(write(journal, entries, ends)).await {
+            Ok(held) if again => return journal.within(add_already_ended(journal, held, ends)).await,
             Err(error) if is_passing(&error) => {
                 tracing::warn!(error = %crate::causes::in_full(&error), "writes wait for the database");
                 tokio::time::sleep(pause).await;
@@ -305,7 +305,7 @@ async fn add_already_ended(
         "SELECT id FROM assay.verification WHERE id = ANY ($1) AND ended_at IS NOT NULL AND outcome <> 'taken-over'",
     )
     .bind(ids)
-    .fetch_all(journal.pool())
+    .fetch_all(&journal.pool())
     .await?;
     held.extend(ended);
     Ok(held)
@@ -415,7 +415,7 @@ async fn write(
                 .map(|(_, link)| link.hash.as_bytes().as_slice())
                 .collect::<Vec<_>>(),
         )
-        .fetch_all(journal.pool())
+        .fetch_all(&journal.pool())
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

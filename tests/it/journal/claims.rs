@@ -83,7 +83,7 @@ pub(super) fn decided() -> EndingState {
 /// As if so much time had passed since: leases run on the database's clock.
 pub(super) async fn lease_ends(journal: &PgJournal) {
     sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 second'")
-        .execute(journal.pool())
+        .execute(&journal.pool())
         .await
         .unwrap();
 }
@@ -139,7 +139,7 @@ async fn a_lease_that_has_ended_is_taken_over_and_the_old_row_says_by_whom() {
     assert_eq!(taken.outcome.as_deref(), Some("taken-over"));
     let by: uuid::Uuid = sqlx::query_scalar("SELECT taken_over_by FROM assay.verification WHERE id = $1")
         .bind(old.verification.id.uuid())
-        .fetch_one(journal.pool())
+        .fetch_one(&journal.pool())
         .await
         .unwrap();
     assert_eq!(by, new.verification.id.uuid());

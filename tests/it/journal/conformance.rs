@@ -248,7 +248,7 @@ async fn postgres_itself_refuses_to_change_or_delete_what_is_kept_its_owner_too(
         "TRUNCATE assay.decision",
         "TRUNCATE assay.settlement",
     ] {
-        let refused = sqlx::query(statement).execute(journal.pool()).await;
+        let refused = sqlx::query(statement).execute(&journal.pool()).await;
         assert!(refused.is_err(), "{statement}");
     }
     assert_eq!(journal.entries(verification.id).await.unwrap().len(), 1);

@@ -88,7 +88,7 @@ async fn a_stale_worker_writes_nothing_and_its_neighbours_in_the_batch_do() {
     assert!(fenced.is_cancelled(), "and is told so");
     assert_eq!(journal.entries(stale.verification.id).await.unwrap(), []);
     let decisions: Vec<String> = sqlx::query_scalar("SELECT job_id FROM assay.decision")
-        .fetch_all(journal.pool())
+        .fetch_all(&journal.pool())
         .await
         .unwrap();
     assert_eq!(decisions, ["fine"]);
@@ -120,7 +120,7 @@ async fn an_entry_that_breaks_the_batch_fails_its_own_verification_only() {
     }
     // It is still held, and its lease brings it back.
     let running: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.claim WHERE state = 'running'")
-        .fetch_one(journal.pool())
+        .fetch_one(&journal.pool())
         .await
         .unwrap();
     assert_eq!(running, 1);
@@ -134,7 +134,7 @@ async fn a_lease_is_lengthened_only_for_whoever_holds_it() {
     let (kept, _) = held(&claims, "kept").await;
     let (lost, _) = held(&claims, "lost").await;
     sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 s' WHERE job_id = 'lost'")
-        .execute(journal.pool())
+        .execute(&journal.pool())
         .await
         .unwrap();
     held(&claims, "lost").await;
@@ -147,7 +147,7 @@ async fn a_lease_is_lengthened_only_for_whoever_holds_it() {
     let left: f64 = sqlx::query_scalar(
         "SELECT extract(epoch FROM due_at - now())::float8 FROM assay.claim WHERE job_id = 'kept'",
     )
-    .fetch_one(journal.pool())
+    .fetch_one(&journal.pool())
     .await
     .unwrap();
     assert!(left > 50.0, "{left}");

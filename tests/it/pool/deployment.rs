@@ -159,7 +159,7 @@ impl Deployment {
     /// A number from the database.
     pub(crate) async fn count(&self, select: &str) -> i64 {
         sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT ({select})::int8")))
-            .fetch_one(self.journal.pool())
+            .fetch_one(&self.journal.pool())
             .await
             .unwrap()
     }
@@ -178,7 +178,7 @@ impl Deployment {
 
     async fn states(&self) -> String {
         let rows: Vec<(String, i64)> = sqlx::query_as("SELECT state, count(*) FROM assay.claim GROUP BY 1")
-            .fetch_all(self.journal.pool())
+            .fetch_all(&self.journal.pool())
             .await
             .unwrap_or_default();
         format!("{rows:?}")

@@ -182,7 +182,7 @@ async fn every_act_is_noted_with_who_and_why() {
     assert_eq!(closed.closed_reason.as_deref(), Some("noise"));
     let acts: Vec<(String, String, String)> =
         sqlx::query_as("SELECT what, by, reason FROM assay.act ORDER BY id")
-            .fetch_all(world.journal.pool())
+            .fetch_all(&world.journal.pool())
             .await
             .unwrap();
     insta::assert_snapshot!(format!("{acts:?}"), @r#"[("pause", "ann", "looks wrong"), ("resume", "bob", "fine"), ("close-exception", "cleo", "noise")]"#);

@@ -132,7 +132,7 @@ impl World {
         .bind(message.supersedes.map(VerificationId::uuid))
         .bind(message.outcome.as_str())
         .bind(&decision.body)
-        .execute(self.journal.pool())
+        .execute(&self.journal.pool())
         .await
         .unwrap();
     }
@@ -146,13 +146,16 @@ impl World {
     }
 
     async fn execute(&self, statement: &'static str) {
-        sqlx::query(statement).execute(self.journal.pool()).await.unwrap();
+        sqlx::query(statement)
+            .execute(&self.journal.pool())
+            .await
+            .unwrap();
     }
 
     /// Balances, beside what every user began with.
     async fn balances(&self) -> BTreeMap<String, i64> {
         let rows: Vec<(String, i64)> = sqlx::query_as("SELECT id, balance_cents FROM users")
-            .fetch_all(self.journal.pool())
+            .fetch_all(&self.journal.pool())
             .await
             .unwrap();
         rows.into_iter()
@@ -167,7 +170,7 @@ impl World {
             "SELECT user_id, delta, reason FROM ledger_entries
              WHERE reason NOT LIKE 'topup:%' AND reason NOT LIKE 'job:%' ORDER BY id",
         )
-        .fetch_all(self.journal.pool())
+        .fetch_all(&self.journal.pool())
         .await
         .unwrap()
     }

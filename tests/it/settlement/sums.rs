@@ -83,7 +83,7 @@ async fn play(steps: Vec<(usize, Step)>) {
                 let id = job.id.as_str().to_owned();
                 sqlx::query("UPDATE jobs SET status = 'submitted', receiver = 'receiver', output_text = 'again' WHERE id = $1")
                     .bind(id)
-                    .execute(world.journal.pool())
+                    .execute(&world.journal.pool())
                     .await
                     .unwrap();
             }
