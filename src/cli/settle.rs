@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
 use crate::journal::{Market, Settled};
 use crate::receipt::Trust;
-use crate::settle::Settler;
-use crate::{settle, shutdown};
+use crate::settle::{self, Settler};
+use crate::shutdown;
 
 /// Flags of `assay settle`.
 #[derive(Debug, Args)]

@@ -121,10 +121,13 @@ async fn side_by_side_no_more_is_paid_than_the_hour_allows() {
         ..SettleSettings::default()
     })
     .await;
-    let mut settling = tokio::task::JoinSet::new();
+    let mut decisions = Vec::new();
     for number in 0..12 {
         let job = world.job(&format!("j{number}"), |_| ()).await;
-        let decision = world.decide(&job, Outcome::Verified).await;
+        decisions.push(world.decide(&job, Outcome::Verified).await);
+    }
+    let mut settling = tokio::task::JoinSet::new();
+    for decision in decisions {
         let settler = world.settler.clone();
         settling.spawn(async move { settler.settle(&decision.body).await.unwrap() });
     }

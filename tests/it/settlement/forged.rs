@@ -189,7 +189,9 @@ async fn what_is_no_outcome_is_noted_once() {
     }
     assert_eq!(world.exceptions().await, ["undecodable"; 6]);
     let details = world.market.exceptions(false).await.unwrap();
-    insta::assert_snapshot!(details[3].detail, @"the message cannot be read: missing field `receipt` at line 1 column 314");
+    // Where it ends depends on how many digits the time of the decision has.
+    let words = details[3].detail.split(" at line").next().unwrap();
+    insta::assert_snapshot!(words, @"the message cannot be read: missing field `receipt`");
     assert_untouched(&world, &[&job]).await;
 }
 

@@ -69,7 +69,7 @@ async fn settlers_cut_off_anywhere_leave_nothing_half_done() {
 #[tokio::test]
 async fn jobs_whose_users_pay_each_other_settle_side_by_side() {
     let world = World::new().await;
-    let mut settling = tokio::task::JoinSet::new();
+    let mut decisions = Vec::new();
     for number in 0..60 {
         let job = world
             .job(&format!("j{number}"), |job| {
@@ -84,11 +84,14 @@ async fn jobs_whose_users_pay_each_other_settle_side_by_side() {
         } else {
             Outcome::Verified
         };
-        let decision = world.decide(&job, outcome).await;
+        decisions.push(world.decide(&job, outcome).await);
+    }
+    let total = world.total().await;
+    let mut settling = tokio::task::JoinSet::new();
+    for decision in decisions {
         let settler = world.settler.clone();
         settling.spawn(async move { settler.settle(&decision.body).await.unwrap() });
     }
-    let total = world.total().await;
     let became = settling.join_all().await;
     let applied = became
         .iter()
