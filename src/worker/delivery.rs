@@ -103,6 +103,7 @@ impl Worker {
                 plan_choice: hand_in.plan_choice,
                 message: Arc::clone(&hand_in.message),
                 traceparent: hand_in.traceparent.clone(),
+                has_judge: lane == Lane::Judge,
             })
             .await?;
         let held = match answer {
@@ -288,6 +289,7 @@ impl Worker {
             after,
             counts,
             not_found: error.kind == ErrorKind::AttachmentNotFoundYet,
+            for_judge: error.kind == ErrorKind::JudgesBusy,
         };
         let kind = match error.kind {
             // Called off, though nobody stops: its log could not be written, or it was taken over.

@@ -188,6 +188,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
             after: Duration::ZERO,
             counts: true,
             not_found: true,
+            for_judge: true,
         },
         EndingState::Parked {
             reason: "plan-invalid",
@@ -209,6 +210,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
                 plan_choice: Digest::of(b"choice"),
                 message: Arc::new(b"{}".to_vec()),
                 traceparent: None,
+                has_judge: false,
             })
             .await
             .unwrap();

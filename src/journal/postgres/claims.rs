@@ -39,6 +39,8 @@ pub struct NewClaim {
     pub message: Arc<Vec<u8>>,
     /// W3C trace context of the message.
     pub traceparent: Option<String>,
+    /// Whether the message comes from the judges' lane.
+    pub has_judge: bool,
 }
 
 /// A claim that is held, and what is known of earlier runs.
@@ -103,6 +105,7 @@ struct Standing {
     tries: u32,
     not_found: Option<(u32, Duration)>,
     received_ago: Duration,
+    for_judge: bool,
 }
 
 impl Standing {
@@ -128,6 +131,7 @@ impl Standing {
                 .then(|| Ok::<_, JournalError>((not_found, millis("not_found_ms")?)))
                 .transpose()?,
             received_ago: millis("received_ms")?,
+            for_judge: row.try_get("for_judge")?,
         })
     }
 
@@ -150,7 +154,9 @@ impl Standing {
         match self.state.as_str() {
             "running" | "waiting" if self.plan_choice != new.plan_choice => Ok(ClaimAnswer::PlanChanged),
             "running" if !self.left.is_zero() => Ok(ClaimAnswer::Busy(self.left)),
-            "waiting" if self.left > EARLY => Ok(ClaimAnswer::Busy(self.left)),
+            "waiting" if self.left > EARLY && !(self.for_judge && new.has_judge) => {
+                Ok(ClaimAnswer::Busy(self.left))
+            }
             "running" | "waiting" if self.starts > SUSPECT_AFTER => Ok(ClaimAnswer::KillsWorkers),
             "running" | "waiting" => Ok(ClaimAnswer::Held(Held {
                 took_over: self.holder.filter(|_| self.state == "running"),
@@ -517,6 +523,7 @@ mod tests {
             plan_choice: Digest::of(plan),
             message: Arc::default(),
             traceparent: None,
+            has_judge: false,
         }
     }
 
@@ -531,6 +538,7 @@ mod tests {
             tries: 2,
             not_found: None,
             received_ago: Duration::ZERO,
+            for_judge: false,
         }
     }
 
@@ -548,6 +556,27 @@ mod tests {
             let busy = standing(state, left, 1).answer(&new).unwrap();
             assert_eq!(busy, ClaimAnswer::Busy(Duration::from_secs(left)), "{state}");
         }
+    }
+
+    #[test]
+    fn what_waits_for_a_judge_is_taken_by_the_judges_lane_at_once_and_by_nobody_else() {
+        let waiting = Standing {
+            for_judge: true,
+            ..standing("waiting", 900, 0)
+        };
+        let judged = NewClaim {
+            has_judge: true,
+            ..new(b"s", b"p")
+        };
+        assert!(matches!(waiting.answer(&judged), Ok(ClaimAnswer::Held(_))));
+        assert!(matches!(
+            waiting.answer(&new(b"s", b"p")),
+            Ok(ClaimAnswer::Busy(_))
+        ));
+        assert!(matches!(
+            standing("waiting", 900, 0).answer(&judged),
+            Ok(ClaimAnswer::Busy(_))
+        ));
     }
 
     #[test]

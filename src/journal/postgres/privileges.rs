@@ -48,6 +48,7 @@ const CLAIM_COLUMNS: &[&str] = &[
     "holder",
     "due_at",
     "starts",
+    "for_judge",
     "tries",
     "not_found",
     "first_not_found",

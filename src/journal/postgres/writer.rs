@@ -58,6 +58,8 @@ pub enum EndingState {
         counts: bool,
         /// Whether an attachment answered 404 or 410.
         not_found: bool,
+        /// Whether it waits for a judge: then a delivery of the judges' lane may take it before its time.
+        for_judge: bool,
     },
     /// Set aside for a person.
     Parked {
@@ -415,6 +417,7 @@ async fn write(
                 .map(|(_, link)| link.hash.as_bytes().as_slice())
                 .collect::<Vec<_>>(),
         )
+        .bind(columns.iter().map(|column| column.for_judge).collect::<Vec<_>>())
         .fetch_all(&journal.pool())
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -426,6 +429,7 @@ struct Columns<'a> {
     due_ms: Option<i64>,
     tries: i32,
     not_found: i32,
+    for_judge: bool,
     message: Option<&'a [u8]>,
     traceparent: Option<&'a str>,
     reason: Option<&'a str>,
@@ -439,6 +443,7 @@ impl<'a> Columns<'a> {
             due_ms: None,
             tries: 0,
             not_found: 0,
+            for_judge: false,
             message: None,
             traceparent: None,
             reason: None,
@@ -461,11 +466,13 @@ impl<'a> Columns<'a> {
                 after,
                 counts,
                 not_found,
+                for_judge,
             } => Self {
                 state: "waiting",
                 due_ms: Some(milliseconds(*after)),
                 tries: i32::from(*counts),
                 not_found: i32::from(*not_found),
+                for_judge: *for_judge,
                 ..empty
             },
             EndingState::Parked { reason, detail } => Self {
@@ -483,12 +490,12 @@ const WRITE: &str = "
     WITH ending AS (
         SELECT * FROM unnest($1::text[], $2::int4[], $3::uuid[], $4::text[], $5::int8[], $6::int4[], $7::int4[],
                              $8::timestamptz[], $9::text[], $10::text[], $11::int4[], $12::bytea[], $13::bytea[],
-                             $14::text[], $15::text[], $16::text[])
+                             $14::text[], $15::text[], $16::text[], $29::bool[])
         AS ending (job_id, attempt, id, state, due_ms, tries, not_found, ended_at, outcome, decision, entries, head,
-                   message, traceparent, reason, detail)
+                   message, traceparent, reason, detail, for_judge)
     ), ended AS (
         UPDATE assay.claim c
-        SET state = e.state, due_at = now() + e.due_ms * interval '1 millisecond', holder = NULL, starts = 0,
+        SET state = e.state, due_at = now() + e.due_ms * interval '1 millisecond', holder = NULL, starts = 0, for_judge = e.for_judge,
             tries = c.tries + e.tries, not_found = c.not_found + e.not_found,
             first_not_found = CASE WHEN e.not_found > 0 THEN coalesce(c.first_not_found, now())
                                    ELSE c.first_not_found END

@@ -45,6 +45,7 @@ pub(super) fn claim(job: &str, submission: &[u8]) -> NewClaim {
         plan_choice: Digest::of(b"choice"),
         message: Arc::new(b"{}".to_vec()),
         traceparent: None,
+        has_judge: false,
     }
 }
 
@@ -201,6 +202,7 @@ async fn what_waits_is_busy_until_it_is_due_and_its_tries_are_counted() {
             after: Duration::from_secs(60),
             counts: true,
             not_found: true,
+            for_judge: false,
         };
         assert!(writer.end(ending(&held, waits), Vec::new()).await.unwrap());
         let busy = claims.claim(claim("j", b"s")).await.unwrap();

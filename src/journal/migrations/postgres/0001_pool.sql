@@ -16,6 +16,7 @@ CREATE TABLE assay.claim (
     due_at          timestamptz,                      -- running: end of the lease; waiting: when it comes back;
                                                       -- decided: when the outcome is published again, unless confirmed
     starts          integer     NOT NULL DEFAULT 0,   -- runs begun since one last ended
+    for_judge       boolean     NOT NULL DEFAULT false, -- waiting: for a judge, in the judges' lane
     tries           integer     NOT NULL DEFAULT 0,   -- runs that ended in trouble of ours
     not_found       integer     NOT NULL DEFAULT 0,   -- of these, runs in which an attachment answered 404 or 410
     first_not_found timestamptz,
