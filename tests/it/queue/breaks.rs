@@ -9,7 +9,7 @@ use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Channel, Connection, ConnectionProperties};
 
 use super::relay::Relay;
-use super::{consume, id, next, outgoing, rabbit, settings, submitted, until};
+use super::{HANG, consume, id, next, outgoing, rabbit, settings, submitted, until};
 use crate::servers;
 
 /// A channel past everything of ours.
@@ -193,7 +193,7 @@ async fn a_missing_exchange_fails_only_what_is_published_to_it() {
         .exchange_delete("assay.outcomes".into(), ExchangeDeleteOptions::default())
         .await
         .unwrap();
-    let results = join_all((0..60).map(|number| {
+    let publishing = join_all((0..60).map(|number| {
         let to_the_exchange = outgoing(Destination::Outcome(Outcome::Retry), &number.to_string());
         let to_a_lane = submitted(&number.to_string());
         queue.publish(if number % 20 == 7 {
@@ -201,8 +201,10 @@ async fn a_missing_exchange_fails_only_what_is_published_to_it() {
         } else {
             to_a_lane
         })
-    }))
-    .await;
+    }));
+    let results = tokio::time::timeout(HANG, publishing)
+        .await
+        .expect("publishing hangs");
     for (number, result) in results.into_iter().enumerate() {
         match result {
             Err(QueueError::Unroutable(_)) => assert_eq!(number % 20, 7),
