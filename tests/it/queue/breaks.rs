@@ -109,12 +109,13 @@ async fn a_missing_confirmation_ends_the_connection() {
     let url = servers::amqp_url();
     let direct = rabbit(&url).await;
     let mut consumer = consume(&direct).await;
-    let (relay, through) = Relay::to(&url).await;
+    let (relay, through) = Relay::to(&format!("{url}?heartbeat=0")).await;
     let mut settings = settings(&through);
     settings.confirm_timeout = Duration::from_secs(1);
     let queue = RabbitQueue::connect(settings).await.unwrap();
     relay.stall();
-    queue.publish(submitted("a")).await.unwrap();
+    let publishing = tokio::time::timeout(HANG, queue.publish(submitted("a")));
+    publishing.await.expect("publishing hangs").unwrap();
     assert_eq!(id(&next(&mut consumer).await), "a");
 }
 
