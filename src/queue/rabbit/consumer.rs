@@ -36,7 +36,9 @@ enum End {
 
 /// Begins to consume; goes on by itself until the consumer is stopped or the link closed.
 pub(super) async fn consume(link: &Arc<Link>, source: Source, prefetch: u16) -> Result<Consumer, QueueError> {
-    let first = subscribe(link.channel().await?, source, prefetch).await?;
+    let first = link
+        .attempt(|channel| subscribe(channel, source, prefetch))
+        .await?;
     let (sender, deliveries) = mpsc::channel(UNTAKEN.min(usize::from(prefetch).max(1)));
     let stop = CancellationToken::new();
     tokio::spawn(supervise(

@@ -113,6 +113,8 @@ async fn a_missing_confirmation_ends_the_connection() {
     let mut settings = settings(&through);
     settings.confirm_timeout = Duration::from_secs(1);
     let queue = RabbitQueue::connect(settings).await.unwrap();
+    queue.publish(submitted("before")).await.unwrap();
+    assert!(next(&mut consumer).await.acker.ack().await);
     relay.stall();
     let publishing = tokio::time::timeout(HANG, queue.publish(submitted("a")));
     publishing.await.expect("publishing hangs").unwrap();
