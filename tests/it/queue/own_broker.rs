@@ -15,7 +15,7 @@ struct OwnServers {
 
 impl OwnServers {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::servers::own_folder();
         servers("start", folder.path(), &[]);
         let exports = servers("env", folder.path(), &[]);
         let url = exports
