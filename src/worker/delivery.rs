@@ -35,8 +35,8 @@ use crate::verify::verify_hand_in;
 /// An outcome that the broker has not confirmed is published again after this long.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
 
-/// A job that waits for a judge is brought back by the sweeper after this long, should its message be lost.
-const JUDGES_LANE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// A job that has waited for a judge for so long is brought back by the sweeper when judges have nothing to do.
+const JUDGES_LANE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -44,12 +44,9 @@ pub(super) async fn sweep(worker: &Arc<Worker>, tasks: &TaskTracker, stop: &Canc
             _ = ticks.tick() => {}
         }
         pulse.beat();
-        let swept = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            swept = worker.sweep_once(round, tasks) => swept,
-        };
-        if let Err(error) = swept {
+        // Not dropped half-way when the worker stops: a BEGIN whose answer nobody awaited would leave its connection in a
+        // transaction that nobody ends, and what is written over it later would never be committed.
+        if let Err(error) = worker.sweep_once(round, tasks).await {
             tracing::warn!(error = %in_full(&error), "the sweeper could not finish its round");
         }
     }
@@ -99,16 +96,19 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
 
 impl Worker {
     async fn sweep_once(self: &Arc<Self>, round: u32, tasks: &TaskTracker) -> Result<(), DeliveryError> {
-        for Overdue { message, traceparent } in
-            self.journal.within(self.journal.overdue(GRACE, ROUND)).await?
+        for Overdue { message, traceparent } in self
+            .journal
+            .within(self.journal.overdue(GRACE, false, ROUND))
+            .await?
         {
             self.metrics.swept("overdue");
             let message = Message {
                 body: Arc::new(message),
                 traceparent,
             };
-            self.bring_back(message, tasks);
+            self.bring_back(message, Lane::Submitted, tasks);
         }
+        self.bring_back_judged(tasks).await?;
         for stored in self
             .journal
             .within(self.journal.unconfirmed(REPUBLISH_AFTER, ROUND))
@@ -136,13 +136,35 @@ impl Worker {
         Ok(())
     }
 
+    /// Submissions that wait for a judge while judges have nothing to do: their messages are lost. While every judge is busy,
+    /// they only wait in a long lane.
+    async fn bring_back_judged(self: &Arc<Self>, tasks: &TaskTracker) -> Result<(), DeliveryError> {
+        let idle = u32::try_from(self.judge_slots.available_permits()).unwrap_or(ROUND);
+        if idle == 0 {
+            return Ok(());
+        }
+        let waiting = self
+            .journal
+            .within(self.journal.overdue(GRACE, true, idle))
+            .await?;
+        for Overdue { message, traceparent } in waiting {
+            self.metrics.swept("judges-lane");
+            let message = Message {
+                body: Arc::new(message),
+                traceparent,
+            };
+            self.bring_back(message, Lane::Judge, tasks);
+        }
+        Ok(())
+    }
+
     /// Takes a message through as if it had been delivered; there is no broker to answer.
-    fn bring_back(self: &Arc<Self>, message: Message, tasks: &TaskTracker) {
+    fn bring_back(self: &Arc<Self>, message: Message, lane: Lane, tasks: &TaskTracker) {
         let worker = Arc::clone(self);
         tasks.spawn(async move {
             let _in_flight = worker.metrics.delivered("sweeper", true);
             let Message { body, traceparent } = message.clone();
-            let delivered = worker.deliver(message, Lane::Submitted).await;
+            let delivered = worker.deliver(message, lane).await;
             // Whatever else has to come back is in its claim, and is swept again when it is due.
             if worker.settle(delivered) == Then::JudgesLane {
                 let outgoing = Outgoing {
@@ -182,7 +204,7 @@ impl Worker {
                 body: Arc::new(body),
                 traceparent: None,
             };
-            self.bring_back(message, tasks);
+            self.bring_back(message, Lane::Submitted, tasks);
         } else {
             let parked = NewParked {
                 about: Some((job_id, attempt)),

@@ -232,7 +232,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
         };
         assert!(writer.end(ending, links).await.unwrap());
     }
-    worker.overdue(Duration::ZERO, 10).await.unwrap();
+    worker.overdue(Duration::ZERO, false, 10).await.unwrap();
     let unconfirmed = worker.unconfirmed(Duration::ZERO, 10).await.unwrap();
     let [stored] = unconfirmed.as_slice() else {
         panic!("{unconfirmed:?}")

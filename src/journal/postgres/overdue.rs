@@ -31,18 +31,25 @@ pub struct UnclaimedJob {
 }
 
 impl PgJournal {
-    /// Claims that are overdue by more than `grace`, the longest overdue first. They still have to be claimed: somebody else
+    /// Claims that are overdue by more than `grace`, the longest overdue first; those that wait for a judge, or all others. They still have to be claimed: somebody else
     /// may be faster.
     ///
     /// # Errors
     /// Where the database refuses.
-    pub async fn overdue(&self, grace: Duration, limit: u32) -> Result<Vec<Overdue>, JournalError> {
+    pub async fn overdue(
+        &self,
+        grace: Duration,
+        for_judge: bool,
+        limit: u32,
+    ) -> Result<Vec<Overdue>, JournalError> {
         let rows = sqlx::query(
             "SELECT message, traceparent FROM assay.claim
              WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
-             ORDER BY due_at LIMIT $2",
+               AND (state = 'waiting' AND for_judge) = $2
+             ORDER BY due_at LIMIT $3",
         )
         .bind(milliseconds(grace))
+        .bind(for_judge)
         .bind(i64::from(limit))
         .fetch_all(&self.pool())
         .await?;

@@ -210,9 +210,9 @@ async fn what_waits_is_busy_until_it_is_due_and_its_tries_are_counted() {
             matches!(busy, ClaimAnswer::Busy(left) if left > Duration::from_secs(50)),
             "{busy:?}"
         );
-        assert_eq!(journal.overdue(Duration::ZERO, 9).await.unwrap(), []);
+        assert_eq!(journal.overdue(Duration::ZERO, false, 9).await.unwrap(), []);
         lease_ends(&journal).await;
-        assert_eq!(journal.overdue(Duration::ZERO, 9).await.unwrap().len(), 1);
+        assert_eq!(journal.overdue(Duration::ZERO, false, 9).await.unwrap().len(), 1);
     }
 }
 

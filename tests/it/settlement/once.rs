@@ -51,7 +51,11 @@ async fn settlers_cut_off_anywhere_leave_nothing_half_done() {
         let decision = world.decide(&job, Outcome::Verified).await;
         // Each round is cut off a little later, by dropping it in the middle of its statements.
         let cut = std::time::Duration::from_micros(150 * number);
-        let first = tokio::time::timeout(cut, world.settler.settle(&decision.body)).await;
+        // With connections of its own, which end with it, as those of a killed process do.
+        let victim = PgJournal::connect(&world.database.url, 2).await.unwrap();
+        let settler = settler(&victim.market().await.unwrap(), &world.trust, SettleSettings::default());
+        let first = tokio::time::timeout(cut, settler.settle(&decision.body)).await;
+        drop((settler, victim));
         let sums = world.market.audit_sums().await.unwrap();
         assert_eq!(sums.unbalanced, Vec::<String>::new(), "after {cut:?}: {first:?}");
         let second = world.settle(&decision).await;
