@@ -198,7 +198,7 @@ impl Queue for MemoryQueue {
             unacked: Mutex::default(),
             room: Semaphore::new(usize::from(prefetch)),
         });
-        let (sender, deliveries) = mpsc::channel(usize::from(prefetch).max(1));
+        let (sender, deliveries) = mpsc::channel(super::UNTAKEN.min(usize::from(prefetch).max(1)));
         let stop = CancellationToken::new();
         tokio::spawn(subscription.serve(source, sender, stop.clone()));
         Ok(Consumer { deliveries, stop })
@@ -225,7 +225,10 @@ impl Queue for MemoryQueue {
         tokio::spawn(async move {
             tokio::select! {
                 () = shared.closed.cancelled() => {}
-                () = tokio::time::sleep(wait.duration()) => drop(shared.put(Lane::Submitted.queue(), message)),
+                () = tokio::time::sleep(wait.duration()) => {
+                    // A topology always has this lane.
+                    drop(shared.put(Lane::Submitted.queue(), message));
+                }
             }
         });
         Ok(())

@@ -159,6 +159,10 @@ pub trait Acker: Send + Sync {
     async fn give_back(self: Box<Self>);
 }
 
+/// Deliveries that whoever consumes has not yet taken. Few, since they are worth nothing after a break; the
+/// others wait in the driver, which hands them back when the consumer stops.
+const UNTAKEN: usize = 64;
+
 /// The deliveries of one consumer. It outlives connections: after a break it goes on with new deliveries.
 pub struct Consumer {
     /// Deliveries; ends after [`Consumer::stop`].

@@ -8,8 +8,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::{Format, panics};
 
-/// `async_openai` logs whole answers of a model when it cannot read them: never shown, whatever is asked for.
-const NEVER_SHOWN: &str = "async_openai";
+/// Never shown, whatever is asked for: `async_openai` logs whole answers of a model when it cannot read them, `lapin` whole
+/// messages that come back, with the values of a job's variables.
+const NEVER_SHOWN: [&str; 2] = ["async_openai", "lapin"];
 
 /// What is shown unless something else is asked for.
 pub const DEFAULT_LEVEL: &str = "warn";
@@ -103,8 +104,10 @@ fn filter(level: &str) -> Result<EnvFilter, StartError> {
 }
 
 fn is_shown(target: &str) -> bool {
-    let inside = target.strip_prefix(NEVER_SHOWN);
-    !inside.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    NEVER_SHOWN.iter().all(|hidden| {
+        let inside = target.strip_prefix(hidden);
+        !inside.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    })
 }
 
 #[cfg(test)]
@@ -129,10 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_client_of_models_traces_is_never_shown() {
-        assert!(!is_shown(NEVER_SHOWN));
-        assert!(!is_shown(&format!("{NEVER_SHOWN}::client")));
-        assert!(is_shown(&format!("{NEVER_SHOWN}s")));
+    fn what_holds_strangers_texts_is_never_shown() {
+        for hidden in NEVER_SHOWN {
+            assert!(!is_shown(hidden));
+            assert!(!is_shown(&format!("{hidden}::client")));
+            assert!(is_shown(&format!("{hidden}s")));
+        }
         assert!(is_shown("assay::verify"));
     }
 }

@@ -332,6 +332,8 @@ impl Worker {
     async fn not_held(&self, hand_in: &HandIn, answer: ClaimAnswer) -> Result<Then, DeliveryError> {
         let about = (&hand_in.submission.job_id, hand_in.submission.attempt);
         match answer {
+            // Its worker died between its end and the lane: the message goes there now.
+            ClaimAnswer::ForJudge => Ok(Then::JudgesLane),
             ClaimAnswer::Busy(left) => Ok(Then::Later(retry::at_least(left))),
             ClaimAnswer::Decided(stored) => {
                 self.metrics.swept("redelivered");

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use assay::queue::Topology;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
 
 const HOW: &str = "this test needs private servers: run `make test`, or `tests/servers run cargo test`";
 
@@ -31,6 +32,12 @@ pub(crate) fn amqp_url() -> String {
     let url = format!("{broker}/t{number}");
     apart(empty(&url)).unwrap();
     url
+}
+
+/// A folder for servers of one test's own. What `tests/servers` finds there when the run ends, it stops.
+pub(crate) fn own_folder() -> TempDir {
+    let run = std::env::var("ASSAY_TEST_SERVERS").expect(HOW);
+    tempfile::Builder::new().prefix("own-").tempdir_in(run).unwrap()
 }
 
 /// Servers that were started by hand have seen earlier runs. Deleting what does not exist is no error.

@@ -82,6 +82,8 @@ pub enum ClaimAnswer {
     Held(Held),
     /// Somebody grades it, or it waits: come back after this long.
     Busy(Duration),
+    /// It waits for a judge, and its message belongs into the judges' lane.
+    ForJudge,
     /// It is decided.
     Decided(Box<StoredOutcome>),
     /// It is parked or closed already.
@@ -154,9 +156,8 @@ impl Standing {
         match self.state.as_str() {
             "running" | "waiting" if self.plan_choice != new.plan_choice => Ok(ClaimAnswer::PlanChanged),
             "running" if !self.left.is_zero() => Ok(ClaimAnswer::Busy(self.left)),
-            "waiting" if self.left > EARLY && !(self.for_judge && new.has_judge) => {
-                Ok(ClaimAnswer::Busy(self.left))
-            }
+            "waiting" if self.left > EARLY && self.for_judge && !new.has_judge => Ok(ClaimAnswer::ForJudge),
+            "waiting" if self.left > EARLY && !self.for_judge => Ok(ClaimAnswer::Busy(self.left)),
             "running" | "waiting" if self.starts > SUSPECT_AFTER => Ok(ClaimAnswer::KillsWorkers),
             "running" | "waiting" => Ok(ClaimAnswer::Held(Held {
                 took_over: self.holder.filter(|_| self.state == "running"),
@@ -385,6 +386,7 @@ impl PgJournal {
                 }))
             }
             ClaimAnswer::Busy(_)
+            | ClaimAnswer::ForJudge
             | ClaimAnswer::Decided(_)
             | ClaimAnswer::Ended
             | ClaimAnswer::SubmissionChanged
@@ -571,7 +573,7 @@ mod tests {
         assert!(matches!(waiting.answer(&judged), Ok(ClaimAnswer::Held(_))));
         assert!(matches!(
             waiting.answer(&new(b"s", b"p")),
-            Ok(ClaimAnswer::Busy(_))
+            Ok(ClaimAnswer::ForJudge)
         ));
         assert!(matches!(
             standing("waiting", 900, 0).answer(&judged),

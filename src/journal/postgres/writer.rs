@@ -89,6 +89,9 @@ pub struct Ending {
     pub at: Timestamp,
 }
 
+/// Whoever ended a verification is told whether the claim was still held.
+type Told = oneshot::Sender<Result<bool, JournalError>>;
+
 enum Write {
     Entries {
         of: Written,
@@ -100,7 +103,7 @@ enum Write {
         ending: Box<Ending>,
         /// Entries of its last moments.
         links: Vec<Link>,
-        told: oneshot::Sender<Result<bool, JournalError>>,
+        told: Told,
     },
     Lengthen {
         ids: Vec<VerificationId>,
@@ -175,7 +178,7 @@ fn ended() -> JournalError {
 #[derive(Default)]
 struct Batch {
     entries: Vec<(Written, Vec<Link>, CancellationToken)>,
-    ends: Vec<(Ending, Vec<Link>, oneshot::Sender<Result<bool, JournalError>>)>,
+    ends: Vec<(Ending, Vec<Link>, Told)>,
     links: usize,
 }
 

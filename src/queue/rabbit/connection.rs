@@ -14,6 +14,9 @@ use crate::queue::QueueError;
 /// What TCP, TLS and the handshake of AMQP may take together.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What making a channel ready may take, with a new connection where there is none.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What a farewell may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,19 +61,30 @@ impl Link {
         channel
     }
 
-    /// As [`Link::channel`], until there is one; `None` once the link was closed. `attempt` makes of it what
-    /// is needed.
-    pub(super) async fn retry<T, F>(&self, mut attempt: impl FnMut(Channel) -> F) -> Option<T>
+    /// Makes of a channel what is needed. A connection that does not answer meanwhile is given up.
+    pub(super) async fn attempt<T, F>(&self, make: impl FnOnce(Channel) -> F) -> Result<T, QueueError>
+    where
+        F: Future<Output = Result<T, QueueError>>,
+    {
+        let made = async { make(self.channel().await?).await };
+        if let Ok(made) = tokio::time::timeout(ATTEMPT_TIMEOUT, made).await {
+            return made;
+        }
+        self.abandon().await;
+        Err(silent(ATTEMPT_TIMEOUT))
+    }
+
+    /// As [`Link::attempt`], until it succeeds; `None` once the link was closed.
+    pub(super) async fn retry<T, F>(&self, mut make: impl FnMut(Channel) -> F) -> Option<T>
     where
         F: Future<Output = Result<T, QueueError>>,
     {
         let _interruption = Interruption::of(&self.interrupted);
         let mut backoff = Backoff::default();
         loop {
-            let made = async { attempt(self.channel().await?).await };
             let result = tokio::select! {
                 () = self.closed.cancelled() => return None,
-                result = made => result,
+                result = self.attempt(&mut make) => result,
             };
             match result {
                 Ok(made) => return Some(made),
@@ -124,10 +138,7 @@ impl Link {
         let connecting = Connection::connect_uri(self.settings.uri()?, properties);
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting).await {
             Ok(connected) => connected.map_err(broken),
-            Err(_) => Err(QueueError::Broken(format!(
-                "it did not answer within {} s",
-                HANDSHAKE_TIMEOUT.as_secs()
-            ))),
+            Err(_) => Err(silent(HANDSHAKE_TIMEOUT)),
         }
     }
 }
@@ -138,6 +149,10 @@ async fn farewell(connection: &Connection) {
     if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await {
         tracing::debug!(%error, "the broker's connection ended without a farewell");
     }
+}
+
+fn silent(waited: Duration) -> QueueError {
+    QueueError::Broken(format!("it did not answer within {} s", waited.as_secs()))
 }
 
 /// What lapin says, as an error of ours. It names no URL and no password.

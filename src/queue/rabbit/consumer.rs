@@ -14,11 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::acks::{RabbitAcker, Request, send_acks};
 use super::connection::{Link, broken};
 use super::message::traceparent;
-use crate::queue::{Consumer, Delivery, QueueError, Source};
-
-/// Deliveries that whoever consumes has not yet taken. Few, since they are worth nothing after a break; the
-/// others wait in the subscription, which is dropped with it.
-const UNTAKEN: usize = 64;
+use crate::queue::{Consumer, Delivery, QueueError, Source, UNTAKEN};
 
 /// How often a consumer that waits for somebody to take looks whether its channel still stands.
 const LOOK: Duration = Duration::from_secs(1);
@@ -40,7 +36,9 @@ enum End {
 
 /// Begins to consume; goes on by itself until the consumer is stopped or the link closed.
 pub(super) async fn consume(link: &Arc<Link>, source: Source, prefetch: u16) -> Result<Consumer, QueueError> {
-    let first = subscribe(link.channel().await?, source, prefetch).await?;
+    let first = link
+        .attempt(|channel| subscribe(channel, source, prefetch))
+        .await?;
     let (sender, deliveries) = mpsc::channel(UNTAKEN.min(usize::from(prefetch).max(1)));
     let stop = CancellationToken::new();
     tokio::spawn(supervise(

@@ -62,11 +62,28 @@ pub(super) fn traceparent(properties: &BasicProperties) -> Option<String> {
     }
 }
 
-/// Whether the broker returned this message.
-pub(super) fn is_returned(outgoing: &Outgoing, returned: &BasicReturnMessage) -> bool {
-    let (exchange, key) = address(outgoing.to);
-    let id = returned.properties.message_id().as_ref();
-    id.is_some_and(|id| id.as_str() == outgoing.message_id)
-        && returned.exchange.as_str() == exchange
-        && returned.routing_key.as_str() == key
+/// A message that the broker returned because no queue wanted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Returned {
+    pub(super) message_id: String,
+    pub(super) exchange: String,
+    pub(super) key: String,
+}
+
+impl Returned {
+    pub(super) fn is(&self, outgoing: &Outgoing) -> bool {
+        let (exchange, key) = address(outgoing.to);
+        self.message_id == outgoing.message_id && self.exchange == exchange && self.key == key
+    }
+}
+
+impl From<BasicReturnMessage> for Returned {
+    fn from(returned: BasicReturnMessage) -> Self {
+        let id = returned.properties.message_id().as_ref();
+        Self {
+            message_id: id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
+            exchange: returned.exchange.as_str().to_owned(),
+            key: returned.routing_key.as_str().to_owned(),
+        }
+    }
 }

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use lapin::message::BasicReturnMessage;
 use tokio::sync::oneshot;
 
-use super::message::{described, is_returned};
+use super::message::{Returned, described};
 use super::publisher::Request;
 use crate::queue::{Outgoing, QueueError};
 
@@ -76,7 +75,7 @@ impl Pending {
 
     /// Tells what the confirmations say. A return is about the message that it names, and says nothing of the
     /// one whose confirmation carried it: that one is sent again.
-    pub(super) fn settle(&mut self, confirmed: Vec<(u64, Verdict, Option<BasicReturnMessage>)>) {
+    pub(super) fn settle(&mut self, confirmed: Vec<(u64, Verdict, Option<Returned>)>) {
         let mut carriers = Vec::new();
         for (carrier, _, returned) in &confirmed {
             let Some(returned) = returned else { continue };
@@ -177,8 +176,8 @@ impl Pending {
     }
 
     /// The sending that the return is about: the carrier itself where it fits, else another.
-    fn named_by(&self, returned: &BasicReturnMessage, carrier: u64) -> Option<u64> {
-        let fits = |entry: &Entry| is_returned(&entry.outgoing, returned);
+    fn named_by(&self, returned: &Returned, carrier: u64) -> Option<u64> {
+        let fits = |entry: &Entry| returned.is(&entry.outgoing);
         if self.entries.get(&carrier).is_some_and(fits) {
             return Some(carrier);
         }
@@ -186,5 +185,132 @@ impl Pending {
             .iter()
             .find(|(_, entry)| fits(entry))
             .map(|(key, _)| *key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::Outcome;
+    use crate::queue::{Destination, Lane};
+
+    type Answer = oneshot::Receiver<Result<(), QueueError>>;
+
+    fn hand_in(pending: &mut Pending, to: Destination, id: &str) -> Answer {
+        let (done, answer) = oneshot::channel();
+        let outgoing = Outgoing {
+            to,
+            message_id: id.to_owned(),
+            body: Vec::new(),
+            traceparent: None,
+        };
+        pending.extend([Request { outgoing, done }]);
+        answer
+    }
+
+    fn lane(pending: &mut Pending, id: &str) -> Answer {
+        hand_in(pending, Destination::Lane(Lane::Submitted), id)
+    }
+
+    fn outcome(pending: &mut Pending, id: &str) -> Answer {
+        hand_in(pending, Destination::Outcome(Outcome::Verified), id)
+    }
+
+    fn send_all(pending: &mut Pending) -> Vec<u64> {
+        std::iter::from_fn(|| pending.next_to_send())
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    fn returned_outcome(id: &str) -> Option<Returned> {
+        Some(Returned {
+            message_id: id.to_owned(),
+            exchange: "assay.outcomes".to_owned(),
+            key: "job.verified".to_owned(),
+        })
+    }
+
+    /// What a message was told: `ok`, `unroutable`, `refused`, or `waits`.
+    fn told(answer: &mut Answer) -> &'static str {
+        match answer.try_recv() {
+            Ok(Ok(())) => "ok",
+            Ok(Err(QueueError::Unroutable(_))) => "unroutable",
+            Ok(Err(_)) => "refused",
+            Err(_) => "waits",
+        }
+    }
+
+    #[test]
+    fn a_return_blames_the_message_that_it_names_and_its_carrier_goes_out_again() {
+        let mut pending = Pending::default();
+        let (mut carrier, mut bad) = (lane(&mut pending, "a"), outcome(&mut pending, "b"));
+        let mut third = lane(&mut pending, "c");
+        let keys = send_all(&mut pending);
+        pending.settle(vec![
+            (keys[1], Verdict::Taken, None),
+            (keys[0], Verdict::Taken, returned_outcome("b")),
+            (keys[2], Verdict::Taken, None),
+        ]);
+        let answers = [&mut carrier, &mut bad, &mut third].map(told);
+        assert_eq!(answers, ["waits", "unroutable", "ok"]);
+
+        let again = send_all(&mut pending);
+        assert_eq!(again.len(), 1);
+        pending.settle(vec![(again[0], Verdict::Taken, None)]);
+        assert_eq!(told(&mut carrier), "ok");
+        assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn a_return_of_the_carrier_itself_sends_nothing_again() {
+        let mut pending = Pending::default();
+        let (mut same_id, mut bad) = (lane(&mut pending, "a"), outcome(&mut pending, "a"));
+        let keys = send_all(&mut pending);
+        pending.settle(vec![
+            (keys[0], Verdict::Taken, None),
+            (keys[1], Verdict::Taken, returned_outcome("a")),
+        ]);
+        assert_eq!((told(&mut same_id), told(&mut bad)), ("ok", "unroutable"));
+        assert!(send_all(&mut pending).is_empty());
+    }
+
+    #[test]
+    fn a_refused_message_is_refused_even_if_it_carries_the_return_of_another() {
+        let mut pending = Pending::default();
+        let (mut full, mut bad) = (lane(&mut pending, "a"), outcome(&mut pending, "b"));
+        let keys = send_all(&mut pending);
+        pending.settle(vec![(keys[0], Verdict::Refused, returned_outcome("b"))]);
+        assert_eq!((told(&mut full), told(&mut bad)), ("refused", "unroutable"));
+        assert_eq!(pending.len(), 0);
+    }
+
+    #[test]
+    fn over_a_closed_channel_suspects_go_out_one_by_one_and_the_last_alone_is_blamed() {
+        let mut pending = Pending::default();
+        let (mut good, mut bad) = (lane(&mut pending, "a"), outcome(&mut pending, "b"));
+        assert_eq!(send_all(&mut pending).len(), 2);
+        let mut late = lane(&mut pending, "c");
+        pending.blame("NOT_FOUND");
+
+        let first = send_all(&mut pending);
+        assert_eq!(first.len(), 1, "one at a time");
+        pending.settle(vec![(first[0], Verdict::Taken, None)]);
+        assert_eq!(send_all(&mut pending).len(), 1);
+        pending.blame("NOT_FOUND - no exchange");
+        assert_eq!(
+            [&mut good, &mut bad, &mut late].map(told),
+            ["ok", "unroutable", "waits"]
+        );
+        assert_eq!(send_all(&mut pending).len(), 1);
+    }
+
+    #[test]
+    fn after_a_break_everything_unconfirmed_goes_out_again() {
+        let mut pending = Pending::default();
+        let _answers: Vec<_> = ["a", "b"].map(|id| lane(&mut pending, id)).into();
+        let keys = send_all(&mut pending);
+        pending.settle(vec![(keys[0], Verdict::Taken, None)]);
+        pending.send_again();
+        assert_eq!(send_all(&mut pending), [keys[1]]);
     }
 }

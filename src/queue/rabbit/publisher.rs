@@ -11,7 +11,7 @@ use lapin::{Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connection::{Link, broken};
-use super::message::{address, is_mandatory, properties};
+use super::message::{Returned, address, is_mandatory, properties};
 use super::pending::{Pending, Verdict};
 use crate::queue::{Outgoing, QueueError};
 
@@ -136,8 +136,12 @@ impl Task {
         let mut confirmed = Vec::with_capacity(settled.len());
         for (key, result) in settled.drain(..) {
             match result {
-                Ok(Confirmation::Ack(returned)) => confirmed.push((key, Verdict::Taken, returned)),
-                Ok(Confirmation::Nack(returned)) => confirmed.push((key, Verdict::Refused, returned)),
+                Ok(Confirmation::Ack(returned)) => {
+                    confirmed.push((key, Verdict::Taken, returned.map(Returned::from)));
+                }
+                Ok(Confirmation::Nack(returned)) => {
+                    confirmed.push((key, Verdict::Refused, returned.map(Returned::from)));
+                }
                 Ok(Confirmation::NotRequested) => {
                     end.get_or_insert(End::Broken("the channel does not confirm".into()));
                 }

@@ -76,6 +76,8 @@ async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
     let submissions = mixed("j", count);
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
+    // Slow enough for something to be under way whenever a connection breaks.
+    deployment.judge.takes(Duration::from_millis(400));
     let (to_broker, amqp) = Relay::to(&format!("{}?heartbeat=2", deployment.urls.amqp)).await;
     let (to_database, database) = Relay::to(&deployment.urls.database).await;
     let _settler = deployment.settler().await;

@@ -66,7 +66,7 @@ impl Deployment {
              lost_after = \"12s\"\nsigning_key = \"signing.key\"\ntrust = \"trust.toml\"\njudge_slots = 4\n",
         );
         let journal = PgJournal::connect(&urls.database, 4).await.unwrap();
-        let deployment = Self {
+        Self {
             market: {
                 let set_up = Self::command_on(&bench, &urls, &judge, &["setup", "--demo-marketplace"])
                     .output()
@@ -89,8 +89,7 @@ impl Deployment {
             judge,
             processes: std::sync::Mutex::default(),
             _database: database,
-        };
-        deployment
+        }
     }
 
     fn command_on(bench: &Workbench, urls: &Urls, judge: &SlowJudge, args: &[&str]) -> Command {
@@ -289,7 +288,7 @@ pub(crate) fn job(id: &str, fields: Value) -> Job {
 pub(crate) fn mixed(prefix: &str, count: usize) -> Vec<Submission> {
     let jobs = (0..count).map(|number| {
         let (plan, text) = match number % 10 {
-            0 | 1 | 2 | 3 | 4 => ("quick", "as expected"),
+            0..=4 => ("quick", "as expected"),
             5 | 6 => ("quick", "otherwise"),
             7 => ("script", "as expected"),
             _ => ("judged", "as expected"),

@@ -9,7 +9,7 @@ use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Channel, Connection, ConnectionProperties};
 
 use super::relay::Relay;
-use super::{consume, id, next, outgoing, rabbit, settings, submitted, until};
+use super::{HANG, consume, id, next, outgoing, rabbit, settings, submitted, until};
 use crate::servers;
 
 /// A channel past everything of ours.
@@ -109,12 +109,15 @@ async fn a_missing_confirmation_ends_the_connection() {
     let url = servers::amqp_url();
     let direct = rabbit(&url).await;
     let mut consumer = consume(&direct).await;
-    let (relay, through) = Relay::to(&url).await;
+    let (relay, through) = Relay::to(&format!("{url}?heartbeat=0")).await;
     let mut settings = settings(&through);
     settings.confirm_timeout = Duration::from_secs(1);
     let queue = RabbitQueue::connect(settings).await.unwrap();
+    queue.publish(submitted("before")).await.unwrap();
+    assert!(next(&mut consumer).await.acker.ack().await);
     relay.stall();
-    queue.publish(submitted("a")).await.unwrap();
+    let publishing = tokio::time::timeout(HANG, queue.publish(submitted("a")));
+    publishing.await.expect("publishing hangs").unwrap();
     assert_eq!(id(&next(&mut consumer).await), "a");
 }
 
@@ -193,7 +196,7 @@ async fn a_missing_exchange_fails_only_what_is_published_to_it() {
         .exchange_delete("assay.outcomes".into(), ExchangeDeleteOptions::default())
         .await
         .unwrap();
-    let results = join_all((0..60).map(|number| {
+    let publishing = join_all((0..60).map(|number| {
         let to_the_exchange = outgoing(Destination::Outcome(Outcome::Retry), &number.to_string());
         let to_a_lane = submitted(&number.to_string());
         queue.publish(if number % 20 == 7 {
@@ -201,8 +204,10 @@ async fn a_missing_exchange_fails_only_what_is_published_to_it() {
         } else {
             to_a_lane
         })
-    }))
-    .await;
+    }));
+    let results = tokio::time::timeout(HANG, publishing)
+        .await
+        .expect("publishing hangs");
     for (number, result) in results.into_iter().enumerate() {
         match result {
             Err(QueueError::Unroutable(_)) => assert_eq!(number % 20, 7),

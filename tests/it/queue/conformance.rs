@@ -124,15 +124,17 @@ async fn what_was_dropped_comes_back_after_the_consumer_ends(queue: &dyn Queue) 
 }
 
 async fn a_stopped_consumer_hands_back_what_was_not_taken(queue: &dyn Queue) {
-    for number in 0..10 {
+    for number in 0..100 {
         queue.publish(submitted(&number.to_string())).await.unwrap();
     }
-    let mut consumer = consume(queue).await;
+    let mut consumer = queue.consume(Source::Lane(Lane::Submitted), 100).await.unwrap();
     let in_work = next(&mut consumer).await;
     consumer.stop.cancel();
+    // Some may lie in the consumer's own hands; the others are back while it and its work still live.
+    until("most are back", async || ready(queue).await >= 30).await;
     drop(consumer);
     assert!(in_work.acker.ack().await);
-    until("the rest is back", async || ready(queue).await == 9).await;
+    until("the rest is back", async || ready(queue).await == 99).await;
 }
 
 async fn a_stopped_consumer_still_acknowledges_what_is_in_work(queue: &dyn Queue) {

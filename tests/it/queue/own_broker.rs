@@ -17,7 +17,7 @@ pub(crate) struct OwnServers {
 
 impl OwnServers {
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = crate::servers::own_folder();
         servers("start", folder.path(), &[]);
         let exports = servers("env", folder.path(), &[]);
         let exported = |name: &str| {
