@@ -1,6 +1,6 @@
-# Two commands for a fresh machine: `make run` and `make test`. Both use the same build profile.
+# Three commands for a fresh machine: `make run`, `make demo` and `make test`. All use the same build profile.
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt bench deny tools runtimes
+.PHONY: help run demo build test chaos lint fmt bench deny tools runtimes
 
 ASSAY := target/debug/assay
 RUNTIMES := .assay/runtimes
@@ -11,6 +11,9 @@ help: ## Show this list
 run: build ## Verify the fixture jobs on SQLite, without model or broker
 	@$(ASSAY) run --report html=.assay/report.html --report json=.assay/report.json
 	@echo "report: .assay/report.html; the log of a job: $(ASSAY) log job_csv_cleaned"
+
+demo: build ## The whole pool for a minute: RabbitMQ, PostgreSQL, two workers, settlement, all fixtures
+	@deploy/demo
 
 build: tools runtimes ## Build what is missing
 	@cargo build --locked --bin assay
@@ -28,6 +31,9 @@ test: lint build ## Everything: format, lints, plans, all tests against private 
 	tests/servers run cargo test --locked
 	$(ASSAY) plan check
 	@echo "all good"
+
+chaos: build ## 2,000 jobs a scenario while processes are killed and servers restarted: nothing is lost or doubled
+	ASSAY_CHAOS_JOBS=2000 tests/servers run cargo test --locked --test it pool:: -- --nocapture --test-threads 1
 
 lint: tools ## Format and lints
 	cargo fmt --check

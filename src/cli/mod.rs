@@ -13,6 +13,7 @@ macro_rules! say {
 mod check;
 mod diff;
 mod doctor;
+mod follow;
 mod health;
 mod keys;
 mod log;

@@ -21,8 +21,8 @@ pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use postgres::{
     Applied, Change, Checked, ClaimAnswer, Claims, Decided, Effect, Ending, EndingState, ExceptionRow,
     GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
-    ParkedRow, Pause, PgJournal, SUSPECT_AFTER, Settled, Situation, StoredOutcome, Sums, Transition,
-    UnclaimedJob, Unplanned, Written,
+    ParkedRow, Pause, PgJournal, Progress, SUSPECT_AFTER, Settled, Settlement, Situation, Stage,
+    StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Written,
 };
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
@@ -205,7 +205,12 @@ pub trait Journal: Send + Sync {
     async fn verifications(&self, job_id: &JobId) -> Result<Vec<VerificationRow>, JournalError>;
 
     /// The verification's entries in order.
-    async fn entries(&self, id: VerificationId) -> Result<Vec<LogEntry>, JournalError>;
+    async fn entries(&self, id: VerificationId) -> Result<Vec<LogEntry>, JournalError> {
+        self.entries_from(id, 0).await
+    }
+
+    /// The verification's entries from place `seq` on.
+    async fn entries_from(&self, id: VerificationId, seq: u32) -> Result<Vec<LogEntry>, JournalError>;
 
     /// The ids of all jobs, the latest verified first; at most `limit`.
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError>;

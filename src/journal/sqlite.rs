@@ -193,9 +193,10 @@ impl Journal for SqliteJournal {
         rows.iter().map(verification).collect()
     }
 
-    async fn entries(&self, id: VerificationId) -> Result<Vec<LogEntry>, JournalError> {
-        let rows = sqlx::query("SELECT * FROM log WHERE verification_id = ? ORDER BY seq")
+    async fn entries_from(&self, id: VerificationId, seq: u32) -> Result<Vec<LogEntry>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM log WHERE verification_id = ? AND seq >= ? ORDER BY seq")
             .bind(id.to_string())
+            .bind(seq)
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(log_entry).collect()

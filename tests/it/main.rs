@@ -4,6 +4,7 @@ mod checks;
 mod deploy;
 mod doctor;
 mod evidence;
+mod follow;
 mod health;
 mod heart;
 mod journal;

@@ -6,7 +6,7 @@ use super::finding::Finding;
 use crate::config::{Config, Settlement};
 use crate::journal::PgJournal;
 use crate::journal::postgres::{Duty, Privileges};
-use crate::queue::{Queue as _, RabbitQueue, RabbitSettings, Topology};
+use crate::queue::{Depth, Queue as _, RabbitQueue, RabbitSettings, Topology, Wait};
 
 /// What the brokers' operators see while the doctor looks.
 const NAME: &str = "doctor";
@@ -108,6 +108,10 @@ pub(super) async fn broker(config: &Config) -> Vec<Finding> {
         Ok(problems) if problems.is_empty() => {
             let detail = format!("{} queues, with their arguments", topology.queues.len());
             findings.push(Finding::ok("queues", detail));
+            findings.push(match queue.depths().await {
+                Ok(depths) => messages(&depths),
+                Err(error) => Finding::error("messages", &error),
+            });
         }
         Ok(problems) => findings.extend(
             problems
@@ -118,4 +122,50 @@ pub(super) async fn broker(config: &Config) -> Vec<Finding> {
     }
     queue.close().await;
     findings
+}
+
+/// What waits, and whether anybody takes it. Delays have no consumers: their messages go on by themselves.
+fn messages(depths: &[Depth]) -> Finding {
+    let lengths: Vec<_> = depths
+        .iter()
+        .map(|depth| format!("{} {}", depth.queue, depth.messages))
+        .collect();
+    let lengths = lengths.join(", ");
+    let is_delay = |queue: &str| Wait::ALL.iter().any(|wait| wait.queue() == queue);
+    let left = depths
+        .iter()
+        .find(|depth| depth.messages > 0 && depth.consumers == 0 && !is_delay(&depth.queue));
+    match left {
+        None => Finding::ok("messages", lengths),
+        Some(left) => Finding::note(
+            "messages",
+            lengths,
+            format!(
+                "nobody takes from {}: start `assay work` and `assay settle`",
+                left.queue
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_nobody_takes_are_told_and_those_that_only_wait_are_not() {
+        let depth = |queue: &str, messages, consumers| Depth {
+            queue: queue.to_owned(),
+            messages,
+            consumers,
+        };
+        let waiting = [depth("assay.submitted", 3, 2), depth("assay.delay.5s", 4, 0)];
+        let told = |finding: &Finding| anstream::adapter::strip_str(&finding.to_string()).to_string();
+        insta::assert_snapshot!(told(&messages(&waiting)), @"ok      messages: assay.submitted 3, assay.delay.5s 4");
+        let left = [depth("assay.submitted", 0, 0), depth("assay.settle", 4, 0)];
+        insta::assert_snapshot!(told(&messages(&left)), @"
+        note    messages: assay.submitted 0, assay.settle 4
+                nobody takes from assay.settle: start `assay work` and `assay settle`
+        ");
+    }
 }

@@ -143,11 +143,13 @@ impl Journal for PgJournal {
         rows.iter().map(verification).collect()
     }
 
-    async fn entries(&self, id: VerificationId) -> Result<Vec<LogEntry>, JournalError> {
-        let rows = sqlx::query("SELECT * FROM assay.log WHERE verification_id = $1 ORDER BY seq")
-            .bind(id.uuid())
-            .fetch_all(&self.pool())
-            .await?;
+    async fn entries_from(&self, id: VerificationId, seq: u32) -> Result<Vec<LogEntry>, JournalError> {
+        let rows =
+            sqlx::query("SELECT * FROM assay.log WHERE verification_id = $1 AND seq >= $2 ORDER BY seq")
+                .bind(id.uuid())
+                .bind(i64::from(seq))
+                .fetch_all(&self.pool())
+                .await?;
         rows.iter().map(log_entry).collect()
     }
 

@@ -7,6 +7,7 @@ mod market;
 mod overdue;
 mod parked;
 mod privileges;
+mod progress;
 mod settlement;
 mod time;
 mod writer;
@@ -25,6 +26,7 @@ pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow, Unplanned};
 pub use privileges::{Duty, Privileges};
+pub use progress::{Progress, Settlement, Stage};
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
 };

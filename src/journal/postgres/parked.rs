@@ -112,7 +112,7 @@ impl PgJournal {
                 RETURNING job_id, attempt, verification_id
              ), ended AS (
                 UPDATE assay.verification v
-                SET ended_at = now(), outcome = 'error', entries = coalesce(last.seq + 1, 0), head = last.hash
+                SET ended_at = now(), outcome = 'taken-over', entries = coalesce(last.seq + 1, 0), head = last.hash
                 FROM claimed LEFT JOIN LATERAL (
                     SELECT seq, hash FROM assay.log WHERE verification_id = claimed.verification_id
                     ORDER BY seq DESC LIMIT 1

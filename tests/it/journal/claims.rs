@@ -10,7 +10,7 @@ use assay::entry::VerificationId;
 use assay::job::JobId;
 use assay::journal::{
     Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Held, Journal as _, NewClaim,
-    NewParked, NewVerification, PgJournal, SUSPECT_AFTER, Unplanned, Written,
+    NewParked, NewVerification, PgJournal, SUSPECT_AFTER, Unplanned, Written, verify_chain,
 };
 use assay::outcome::Outcome;
 use assay::plan::PlanRef;
@@ -239,6 +239,10 @@ async fn what_never_ends_runs_alone_after_three_runs_and_parks_after_the_fourth(
         claims.claim(claim("killer", b"s")).await.unwrap(),
         ClaimAnswer::Ended
     );
+    for run in journal.verifications(&killer).await.unwrap() {
+        assert_eq!(verify_chain(&run, &[]), Ok(()), "nobody changed its log");
+        assert_eq!(run.outcome.as_deref(), Some("taken-over"));
+    }
     let parked = journal.parked(false, 9).await.unwrap();
     assert_eq!(parked.len(), 1);
     assert!(

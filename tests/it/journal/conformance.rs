@@ -73,6 +73,7 @@ async fn entries_come_back_as_they_were_written(journal: &dyn Journal) {
         .await
         .unwrap();
     let read = journal.entries(verification.id).await.unwrap();
+    assert_eq!(journal.entries_from(verification.id, 1).await.unwrap(), read[1..]);
     let seqs: Vec<_> = read.iter().map(|entry| entry.seq).collect();
     assert_eq!(seqs, [0, 1, 2]);
     let contents: Vec<_> = read.iter().map(|entry| entry.entry.clone()).collect();

@@ -5,6 +5,7 @@
 mod breaks;
 mod crashes;
 mod deployment;
+mod follow;
 mod judge;
 mod strange;
 mod tally;
