@@ -1,0 +1,215 @@
+//! Jobs in, outcomes out.
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use assay::job::Job;
+use assay::message::{PlanChoice, SubmittedJob, Work};
+use assay::queue::Source;
+use futures_util::StreamExt as _;
+use futures_util::future::join_all;
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
+use serde_json::json;
+
+use crate::site::Site;
+
+/// Without an outcome for so long, something is wrong.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How often the even load publishes what is due.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Outcomes of the first moments, while caches and plans are cold, do not count.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// 2 KB of text.
+pub(crate) fn expected() -> String {
+    text("and all of it agrees")
+}
+
+fn text(last: &str) -> String {
+    let mut text = String::new();
+    for line in 0..36 {
+        let _ = writeln!(
+            text,
+            "{line:04} lorem ipsum {:05} dolor sit amet, consectetur {:x}",
+            line * 31 % 997,
+            line * 7919
+        );
+    }
+    text.push_str(last);
+    text
+}
+
+/// Every id is as long as any other, and so is what comes of it.
+pub(crate) fn id(number: u32) -> String {
+    format!("bench-{number:08}")
+}
+
+/// The message of one job, as a marketplace sends it.
+pub(crate) fn body(number: u32) -> Vec<u8> {
+    let job: Job = serde_json::from_value(json!({
+        "id": id(number), "status": "submitted", "title": "Lorem", "prompt": "Write the text.", "sender": "sender",
+        "receiver": "receiver", "price_cents": 100, "output_text": text("and the last line differs"),
+        "created_at": "2026-11-24T09:00:00Z", "updated_at": "2026-11-24T09:00:00Z",
+    }))
+    .unwrap();
+    let message = SubmittedJob {
+        work: Work::Whole(Box::new(job)),
+        plan: Some(PlanChoice::Named("bench".to_owned())),
+    };
+    message.to_json().unwrap()
+}
+
+/// The job that an outcome is about.
+fn number(outcome: &[u8]) -> usize {
+    let key = b"\"job_id\":\"bench-";
+    let at = memchr::memmem::find(outcome, key).unwrap() + key.len();
+    std::str::from_utf8(&outcome[at..at + 8])
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+pub(crate) async fn channel(url: &str) -> (Connection, Channel) {
+    let connection = Connection::connect(url, ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .confirm_select(ConfirmSelectOptions::default())
+        .await
+        .unwrap();
+    (connection, channel)
+}
+
+/// Publishes jobs; returns when the broker has them.
+pub(crate) async fn publish(site: &Site, numbers: Range<u32>) {
+    let (connection, channel) = channel(&site.amqp).await;
+    let numbers: Vec<_> = numbers.collect();
+    for some in numbers.chunks(500) {
+        for confirmed in join_all(some.iter().map(|number| submit(&channel, *number))).await {
+            assert!(confirmed.unwrap().await.unwrap().is_ack());
+        }
+    }
+    connection.close(200, "done".into()).await.unwrap();
+}
+
+/// Gives back the wait for the broker's confirmation.
+async fn submit(
+    channel: &Channel,
+    number: u32,
+) -> lapin::Result<impl Future<Output = lapin::Result<Confirmation>> + use<>> {
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_message_id(id(number).into());
+    channel
+        .basic_publish(
+            "".into(),
+            "assay.submitted".into(),
+            BasicPublishOptions::default(),
+            &body(number),
+            properties,
+        )
+        .await
+}
+
+/// When the outcome of each job came.
+pub(crate) struct Outcomes {
+    _connection: Connection,
+    consumer: Consumer,
+    came: Vec<Option<Instant>>,
+    left: usize,
+    twice: u32,
+}
+
+impl Outcomes {
+    /// Listens for the outcomes of so many jobs.
+    pub(crate) async fn of(site: &Site, jobs: u32) -> Self {
+        let (connection, channel) = channel(&site.amqp).await;
+        let options = BasicConsumeOptions {
+            no_ack: true,
+            ..BasicConsumeOptions::default()
+        };
+        let consumer = channel
+            .basic_consume(
+                Source::Settle.queue().into(),
+                "".into(),
+                options,
+                FieldTable::default(),
+            )
+            .await
+            .unwrap();
+        Self {
+            _connection: connection,
+            consumer,
+            came: vec![None; jobs as usize],
+            left: jobs as usize,
+            twice: 0,
+        }
+    }
+
+    /// Waits for all of them.
+    pub(crate) async fn all(&mut self) {
+        while self.left > 0 {
+            let next = tokio::time::timeout(SILENCE, self.consumer.next()).await;
+            let outcome = next.unwrap().unwrap().unwrap();
+            let came = &mut self.came[number(&outcome.data)];
+            if came.replace(Instant::now()).is_none() {
+                self.left -= 1;
+            } else {
+                self.twice += 1;
+            }
+        }
+    }
+
+    pub(crate) fn between_first_and_last(&self) -> Duration {
+        let first = self.came.iter().flatten().min().unwrap();
+        let last = self.came.iter().flatten().max().unwrap();
+        *last - *first
+    }
+
+    /// Outcomes that came more than once.
+    pub(crate) fn twice(&self) -> u32 {
+        self.twice
+    }
+}
+
+/// Publishes evenly at `rate` jobs a second for `time`; gives back how long each took from just before its publishing to its
+/// outcome, without those of the first moments.
+pub(crate) async fn steadily(site: &Site, rate: f64, time: Duration) -> Vec<Duration> {
+    let jobs = (rate * (time + WARM_UP).as_secs_f64()) as u32;
+    let mut outcomes = Outcomes::of(site, jobs).await;
+    let (connection, channel) = channel(&site.amqp).await;
+    let publishing = tokio::spawn(async move {
+        let began = Instant::now();
+        let mut ticks = tokio::time::interval(TICK);
+        let mut sent = Vec::with_capacity(jobs as usize);
+        let mut confirms = Vec::new();
+        while sent.len() < jobs as usize {
+            ticks.tick().await;
+            let due = ((began.elapsed().as_secs_f64() * rate) as usize).min(jobs as usize);
+            for number in sent.len()..due {
+                sent.push(Instant::now());
+                confirms.push(submit(&channel, u32::try_from(number).unwrap()).await.unwrap());
+            }
+        }
+        for confirm in confirms {
+            assert!(confirm.await.unwrap().is_ack());
+        }
+        (began, sent)
+    });
+    outcomes.all().await;
+    let (began, sent) = publishing.await.unwrap();
+    connection.close(200, "done".into()).await.unwrap();
+    let counted = sent
+        .iter()
+        .zip(&outcomes.came)
+        .filter(|(sent, _)| **sent >= began + WARM_UP);
+    counted
+        .filter_map(|(sent, came)| Some((*came)? - *sent))
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! How many jobs a second one worker takes, beside a bare floor, and how long a job takes at half of that.
+//!
+//!     tests/servers run cargo bench --profile dev --bench pipeline -- --jobs 20000 --rounds 3
+//!
+//! A job is a hand-in of 2 KB that one diff grader compares with 2 KB of expected text: one line differs, so that the log has
+//! four entries (it begins, the difference, the grader's verdict, the decision). All jobs lie in the queue before the
+//! worker starts; jobs a second are counted between the first outcome and the last. The floor ([`floor`]) makes what no worker
+//! can do without, and grades nothing; both run in turns, each time in a fresh database and in empty queues.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a bench that cannot go on has failed; which servers there are is told by the environment"
+)]
+
+mod floor;
+mod load;
+mod process;
+mod site;
+
+use std::time::Duration;
+
+use clap::Parser;
+use load::Outcomes;
+use process::{Cost, Process, Servers};
+use site::{Site, Template};
+
+/// Deliveries under way at a time: the worker's default, and the floor's.
+const IN_FLIGHT: u16 = 512;
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Jobs of each round.
+    #[arg(long, default_value_t = 20_000)]
+    jobs: u32,
+    /// Rounds; in each both are measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+    /// Seconds for which the latency is measured; 0: not at all.
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+    /// Measures only the worker.
+    #[arg(long)]
+    no_floor: bool,
+    /// What cargo says to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Who takes the jobs.
+#[derive(Clone, Copy)]
+enum Taker {
+    Floor,
+    Worker,
+}
+
+/// One round of one taker.
+struct Round {
+    rate: f64,
+    own: Cost,
+    servers: Servers,
+}
+
+#[tokio::main]
+async fn main() {
+    if let Some(site) = std::env::var_os(floor::SITE) {
+        return floor::run(&site).await;
+    }
+    let arguments = Arguments::parse();
+    let template = calibrate().await;
+    println!(
+        "message {} bytes, {} log entries of {} bytes, outcome {} bytes; {} jobs a round, {IN_FLIGHT} in flight",
+        load::body(0).len(),
+        template.entries.len(),
+        template
+            .entries
+            .iter()
+            .map(|entry| entry.content.len())
+            .sum::<usize>(),
+        template.outcome.len(),
+        arguments.jobs,
+    );
+    let (mut floors, mut workers) = (Vec::new(), Vec::new());
+    for _ in 0..arguments.rounds {
+        if !arguments.no_floor {
+            floors.push(throughput(Taker::Floor, &template, arguments.jobs).await);
+        }
+        workers.push(throughput(Taker::Worker, &template, arguments.jobs).await);
+    }
+    println!(
+        "\n| | jobs/s: median (range) | its CPU s per 1,000 jobs | RabbitMQ's and PostgreSQL's | peak MB |"
+    );
+    println!("| --- | --- | --- | --- | --- |");
+    let worker = print("worker", &workers, arguments.jobs);
+    if !arguments.no_floor {
+        let floor = print("floor", &floors, arguments.jobs);
+        println!("\nworker / floor: {:.2}", worker / floor);
+    }
+    if arguments.seconds > 0 {
+        latency(worker / 2.0, arguments.seconds).await;
+    }
+}
+
+/// What one job leaves behind: the floor writes the same for each of its own.
+async fn calibrate() -> Template {
+    let site = Site::fresh().await;
+    let mut outcomes = Outcomes::of(&site, 1).await;
+    load::publish(&site, 0..1).await;
+    let worker = Process::worker(&site);
+    outcomes.all().await;
+    worker.end();
+    let template = site.template().await;
+    site.remove().await;
+    template
+}
+
+async fn throughput(taker: Taker, template: &Template, jobs: u32) -> Round {
+    let site = Site::fresh().await;
+    let mut outcomes = Outcomes::of(&site, jobs).await;
+    load::publish(&site, 0..jobs).await;
+    let servers = Servers::now();
+    let process = match taker {
+        Taker::Floor => Process::floor(&site, template),
+        Taker::Worker => Process::worker(&site),
+    };
+    outcomes.all().await;
+    let seconds = outcomes.between_first_and_last().as_secs_f64();
+    let round = Round {
+        rate: f64::from(jobs - 1) / seconds,
+        own: process.cost(),
+        servers: Servers::now().since(&servers),
+    };
+    eprintln!(
+        "{}: {:.0} jobs/s, {:.2} s of CPU, servers {}, {} outcomes twice",
+        match taker {
+            Taker::Floor => "floor",
+            Taker::Worker => "worker",
+        },
+        round.rate,
+        round.own.cpu.as_secs_f64(),
+        round.servers,
+        outcomes.twice()
+    );
+    process.end();
+    site.remove().await;
+    round
+}
+
+/// Prints one row, and gives back the median of the rates.
+fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
+    let median = |of: fn(&Round) -> f64| {
+        let mut values: Vec<_> = rounds.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        (values[values.len() / 2], values[0], values[values.len() - 1])
+    };
+    let thousands = f64::from(jobs) / 1000.0;
+    let (rate, lowest, highest) = median(|round| round.rate);
+    let own = median(|round| round.own.cpu.as_secs_f64()).0 / thousands;
+    let servers = median(|round| round.servers.cpu().as_secs_f64()).0 / thousands;
+    let peak = median(|round| round.own.peak_megabytes).2;
+    println!("| {who} | {rate:.0} ({lowest:.0} to {highest:.0}) | {own:.3} | {servers:.3} | {peak:.0} |");
+    rate
+}
+
+/// From a job's publishing to its outcome, while jobs come evenly at `rate` a second.
+async fn latency(rate: f64, seconds: u32) {
+    let site = Site::fresh().await;
+    let process = Process::worker(&site);
+    let mut times = load::steadily(&site, rate, Duration::from_secs(u64::from(seconds))).await;
+    process.end();
+    times.sort_unstable();
+    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0;
+    println!(
+        "\nfrom submission to outcome at {rate:.0} jobs/s: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, {} jobs",
+        at(0.5),
+        at(0.95),
+        at(0.99),
+        times.len()
+    );
+    site.remove().await;
+}
