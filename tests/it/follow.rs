@@ -1,7 +1,5 @@
 //! `assay log --follow` at a desk.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 

@@ -1,8 +1,9 @@
 //! Once, whatever happens: side by side, cut off in between, with others in the way.
 
 use assay::job::JobStatus;
-use assay::journal::{Effect, Settled};
+use assay::journal::{Effect, PgJournal, Settled};
 use assay::outcome::Outcome;
+use assay::settle::SettleSettings;
 
 use super::{World, settler};
 
@@ -13,13 +14,7 @@ async fn the_same_outcome_fifty_times_from_several_settlers_pays_once() {
     let total = world.total().await;
     let decision = world.decide(&job, Outcome::Verified).await;
     let settlers: Vec<_> = (0..5)
-        .map(|_| {
-            settler(
-                &world.market,
-                &world.trust,
-                assay::settle::SettleSettings::default(),
-            )
-        })
+        .map(|_| settler(&world.market, &world.trust, SettleSettings::default()))
         .collect();
     let mut settling = tokio::task::JoinSet::new();
     for number in 0..50 {
@@ -53,9 +48,13 @@ async fn settlers_cut_off_anywhere_leave_nothing_half_done() {
         let cut = std::time::Duration::from_micros(150 * number);
         // With connections of its own, which end with it, as those of a killed process do.
         let victim = PgJournal::connect(&world.database.url, 2).await.unwrap();
-        let settler = settler(&victim.market().await.unwrap(), &world.trust, SettleSettings::default());
-        let first = tokio::time::timeout(cut, settler.settle(&decision.body)).await;
-        drop((settler, victim));
+        let cut_off = settler(
+            &victim.market().await.unwrap(),
+            &world.trust,
+            SettleSettings::default(),
+        );
+        let first = tokio::time::timeout(cut, cut_off.settle(&decision.body)).await;
+        drop((cut_off, victim));
         let sums = world.market.audit_sums().await.unwrap();
         assert_eq!(sums.unbalanced, Vec::<String>::new(), "after {cut:?}: {first:?}");
         let second = world.settle(&decision).await;
