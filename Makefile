@@ -1,6 +1,6 @@
 # Three commands for a fresh machine: `make run`, `make demo` and `make test`. All use the same build profile.
 .DEFAULT_GOAL := help
-.PHONY: help run demo build test chaos lint fmt bench deny tools runtimes
+.PHONY: bench-pipeline help run demo build test chaos lint fmt bench deny tools runtimes
 
 ASSAY := target/debug/assay
 RUNTIMES := .assay/runtimes
@@ -46,6 +46,9 @@ bench: build ## Measure: checks beside bare wasmtime, python3 and node; comparat
 	cargo bench --locked --profile dev --bench check
 	cargo bench --locked --profile dev --bench compare
 	cargo bench --locked --profile dev --bench scripts
+
+bench-pipeline: build ## Measure: one worker beside a bare floor, on private RabbitMQ and PostgreSQL
+	tests/servers run cargo bench --locked --profile dev --bench pipeline
 
 deny: ## Licences, sources and advisories (needs cargo-deny and its database)
 	cargo deny check
