@@ -22,6 +22,7 @@ mod parked;
 mod parts;
 mod pause;
 mod plan;
+mod probes;
 mod rounds;
 mod run;
 mod schema;

@@ -1,5 +1,6 @@
 //! `assay settle`: applies outcomes; shows and ends what it did not apply.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -7,10 +8,13 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::pause::ByArg;
+use super::probes::Needs;
 use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
+use crate::health::{HealthServer, Heart};
 use crate::journal::{Market, Settled};
+use crate::metrics::Metrics;
 use crate::receipt::Trust;
 use crate::settle::{self, Settler};
 use crate::shutdown;
@@ -161,8 +165,28 @@ async fn consume(config: &Config, market: Market) -> Result<Exit, CliError> {
     settler.check_platform_user().await.map_err(CliError::usage)?;
     let queue = parts::queue(config, "settle").await?;
     let stop = shutdown::token().map_err(CliError::trouble)?;
-    tracing::info!(deployment = config.pool.deployment, "settlement begins");
-    settle::run(Arc::clone(&queue), settler, stop)
+    let metrics = Metrics::new();
+    let needs = Needs {
+        journal: settler.market().journal().clone(),
+        queue: Arc::clone(&queue),
+        draining: stop.clone(),
+    };
+    // One port above a worker's: both may run on one machine.
+    let health = match config.pool.listen {
+        Some(address) => {
+            let port = match address.port() {
+                0 => 0,
+                port => port.saturating_add(1),
+            };
+            let address = SocketAddr::new(address.ip(), port);
+            let serving = HealthServer::start(address, Heart::default(), Arc::new(needs), metrics.clone());
+            Some(serving.await.map_err(CliError::usage)?)
+        }
+        None => None,
+    };
+    let address = health.as_ref().map(HealthServer::address);
+    tracing::info!(deployment = config.pool.deployment, health = ?address, "settlement begins");
+    settle::run(Arc::clone(&queue), settler, metrics, stop)
         .await
         .map_err(CliError::trouble)?;
     queue.close().await;

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use clap::Args;
 
+use super::probes::Needs;
 use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config, Lost};
 use crate::evidence::Network;
 use crate::graders::rubric::Judge;
-use crate::health::{Condition, HealthServer, Heart, Readiness};
+use crate::health::{HealthServer, Heart};
 #[cfg(debug_assertions)]
 use crate::job::JobId;
-use crate::journal::PgJournal;
 use crate::metrics::Metrics;
-use crate::queue::Queue;
 use crate::receipt::SigningKey;
 use crate::shutdown;
 #[cfg(debug_assertions)]
@@ -78,45 +76,6 @@ impl WorkArgs {
             allow_http: any,
             gone_for_good: false,
         }
-    }
-}
-
-/// What a worker needs to be ready.
-struct Needs {
-    journal: PgJournal,
-    queue: Arc<dyn Queue>,
-    draining: tokio_util::sync::CancellationToken,
-}
-
-#[async_trait]
-impl Readiness for Needs {
-    async fn conditions(&self) -> Vec<Condition> {
-        let condition = |name, good, detail: &str| {
-            if good {
-                Condition::good(name)
-            } else {
-                Condition::bad(name, detail)
-            }
-        };
-        let database = match self.journal.check_set_up().await {
-            Ok(()) => Condition::good("database"),
-            Err(error) => Condition::bad("database", crate::causes::in_full(&error)),
-        };
-        let health = self.queue.health();
-        vec![
-            database,
-            condition(
-                "consuming",
-                health.consuming,
-                "the broker cannot be consumed from",
-            ),
-            condition(
-                "publishing",
-                health.publishing,
-                "the broker cannot be published to, or blocks",
-            ),
-            condition("draining", !self.draining.is_cancelled(), "it was told to stop"),
-        ]
     }
 }
 

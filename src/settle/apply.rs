@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::entry::VerificationId;
 use crate::journal::{Checked, JournalError, Market, NewException, Settled, Transition};
 use crate::message::{OutcomeMessage, VERSION};
+use crate::metrics::Metrics;
 use crate::receipt::{ReceiptFault, Trust, TrustError};
 
 /// Applies outcomes. Cheap to clone; any number may work side by side, in any number of processes.
@@ -76,7 +77,7 @@ impl Settler {
     /// # Errors
     /// Trouble of ours.
     pub async fn release(&self) -> Result<usize, SettleTrouble> {
-        super::run::release(self, &CancellationToken::new()).await
+        super::run::release(self, &Metrics::new(), &CancellationToken::new()).await
     }
 
     /// Applies an outcome, or notes why not. After `Ok` the message may be acknowledged: the database keeps what is left

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::apply::{SettleTrouble, Settler};
 use crate::causes::in_full;
 use crate::journal::{HoldReason, Settled};
+use crate::metrics::Metrics;
 use crate::queue::{Delivery, Queue, QueueError, Source};
 
 /// Outcomes that are applied side by side; each holds a connection of the database.
@@ -34,11 +35,20 @@ const RELEASED_AT_A_TIME: i64 = 100;
 ///
 /// # Errors
 /// Where the broker cannot be consumed from.
-pub async fn run(queue: Arc<dyn Queue>, settler: Settler, stop: CancellationToken) -> Result<(), QueueError> {
+pub async fn run(
+    queue: Arc<dyn Queue>,
+    settler: Settler,
+    metrics: Metrics,
+    stop: CancellationToken,
+) -> Result<(), QueueError> {
     let mut consumer = queue.consume(Source::Settle, PREFETCH).await?;
     let mut tasks = JoinSet::new();
     let releasing = stop.child_token();
-    tasks.spawn(release_until_stopped(settler.clone(), releasing.clone()));
+    tasks.spawn(release_until_stopped(
+        settler.clone(),
+        metrics.clone(),
+        releasing.clone(),
+    ));
     // One of the tasks is the one that releases.
     let ended = loop {
         tokio::select! {
@@ -47,7 +57,7 @@ pub async fn run(queue: Arc<dyn Queue>, settler: Settler, stop: CancellationToke
             Some(ended) = tasks.join_next() => tell_panic(ended),
             delivery = consumer.deliveries.recv(), if tasks.len() <= CONCURRENCY => match delivery {
                 Some(delivery) => {
-                    tasks.spawn(apply(settler.clone(), delivery, stop.clone()));
+                    tasks.spawn(apply(settler.clone(), delivery, metrics.clone(), stop.clone()));
                 }
                 None => break Err(QueueError::Closed),
             },
@@ -69,7 +79,7 @@ fn tell_panic(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// Applies one delivery and acknowledges it. Trouble of ours is waited out, never acknowledged away.
-async fn apply(settler: Settler, delivery: Delivery, stop: CancellationToken) {
+async fn apply(settler: Settler, delivery: Delivery, metrics: Metrics, stop: CancellationToken) {
     let Delivery { body, acker, .. } = delivery;
     let began = Instant::now();
     let mut wait = FIRST_WAIT;
@@ -88,7 +98,7 @@ async fn apply(settler: Settler, delivery: Delivery, stop: CancellationToken) {
         }
         wait = (wait * 2).min(LONGEST_WAIT);
     };
-    tell(&settled);
+    tell(&settled, &metrics);
     if !acker.ack().await {
         tracing::debug!(
             "the broker did not hear an acknowledgement: the outcome comes again and changes nothing"
@@ -103,20 +113,24 @@ fn tell_trouble(trouble: &SettleTrouble) {
     );
 }
 
-fn tell(settled: &Settled) {
+fn tell(settled: &Settled, metrics: &Metrics) {
     match settled {
-        Settled::Applied(effect) => tracing::debug!(effect = effect.as_str(), "outcome applied"),
+        Settled::Applied(effect) => {
+            metrics.settled(effect.as_str());
+            tracing::debug!(effect = effect.as_str(), "outcome applied");
+        }
         Settled::Already => tracing::debug!("outcome applied before"),
         Settled::Held(reason) => tracing::info!(reason = reason.as_str(), "outcome held"),
         Settled::Exception(reason) => {
+            metrics.exception(reason);
             tracing::warn!(reason, "outcome not applied: look at `assay settle exceptions`");
         }
     }
 }
 
-async fn release_until_stopped(settler: Settler, stop: CancellationToken) {
+async fn release_until_stopped(settler: Settler, metrics: Metrics, stop: CancellationToken) {
     loop {
-        match release(&settler, &stop).await {
+        match release(&settler, &metrics, &stop).await {
             Ok(0) => {}
             Ok(released) => tracing::info!(released, "outcomes released that had waited"),
             Err(trouble) => tell_trouble(&trouble),
@@ -135,24 +149,30 @@ async fn release_until_stopped(settler: Settler, stop: CancellationToken) {
 ///
 /// # Errors
 /// Trouble of ours.
-pub(super) async fn release(settler: &Settler, stop: &CancellationToken) -> Result<usize, SettleTrouble> {
+pub(super) async fn release(
+    settler: &Settler,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<usize, SettleTrouble> {
     // Room in the hour is given to one after the other.
     let side_by_side = if settler.is_rated() { 1 } else { CONCURRENCY / 2 };
     let mut released = 0;
     loop {
         let due = settler.market().due_held(RELEASED_AT_A_TIME).await?;
         let before = released;
-        let mut results = futures_util::stream::iter(due)
-            .map(|body| {
-                let settler = settler.clone();
-                async move { settler.settle(&body).await }
-            })
-            .buffer_unordered(side_by_side);
-        while let Some(settled) = results.next().await {
-            match settled? {
-                Settled::Held(HoldReason::Rate) => return Ok(released),
-                Settled::Held(HoldReason::Paused | HoldReason::Price) => {}
-                Settled::Applied(_) | Settled::Already | Settled::Exception(_) => released += 1,
+        for some in due.chunks(side_by_side) {
+            // All of them to their end: a transaction that is dropped half-way stays open in its connection.
+            let results = join_all(some.iter().map(|body| settler.settle(body))).await;
+            for settled in results {
+                let settled = settled?;
+                match settled {
+                    Settled::Held(HoldReason::Rate) => return Ok(released),
+                    Settled::Held(HoldReason::Paused | HoldReason::Price) => {}
+                    Settled::Applied(_) | Settled::Already | Settled::Exception(_) => {
+                        tell(&settled, metrics);
+                        released += 1;
+                    }
+                }
             }
             if stop.is_cancelled() {
                 return Ok(released);

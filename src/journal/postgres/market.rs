@@ -97,6 +97,11 @@ impl PgJournal {
 }
 
 impl Market {
+    /// The journal in the same database.
+    pub fn journal(&self) -> &PgJournal {
+        &self.journal
+    }
+
     /// The job as it stands.
     ///
     /// # Errors

@@ -23,7 +23,12 @@ impl Running {
     fn start(world: &World, queue: &Arc<MemoryQueue>) -> Self {
         let stop = CancellationToken::new();
         let shared: Arc<dyn Queue> = Arc::<MemoryQueue>::clone(queue);
-        let task = tokio::spawn(settle::run(shared, world.settler.clone(), stop.clone()));
+        let task = tokio::spawn(settle::run(
+            shared,
+            world.settler.clone(),
+            assay::metrics::Metrics::new(),
+            stop.clone(),
+        ));
         Self {
             queue: Arc::clone(queue),
             stop,
