@@ -9,6 +9,8 @@ mod parked;
 mod privileges;
 mod progress;
 mod settlement;
+mod standing;
+mod statement;
 mod time;
 mod writer;
 

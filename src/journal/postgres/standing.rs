@@ -1,0 +1,196 @@
+//! What stands in a claim, and what whoever wants it is told. Pure, but for reading the row.
+
+use std::time::Duration;
+
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::claims::{ClaimAnswer, Held, NewClaim, SUSPECT_AFTER};
+use super::journal::{count, digest};
+use crate::digest::Digest;
+use crate::entry::VerificationId;
+use crate::journal::JournalError;
+
+/// A delayed message may come back this much before its time by the database's clock.
+pub(super) const EARLY: Duration = Duration::from_secs(1);
+
+/// The claim as it stands.
+pub(super) struct Standing {
+    submission: Digest,
+    plan_choice: Digest,
+    pub(super) state: String,
+    pub(super) holder: Option<VerificationId>,
+    left: Duration,
+    pub(super) starts: u32,
+    tries: u32,
+    not_found: Option<(u32, Duration)>,
+    received_ago: Duration,
+    for_judge: bool,
+}
+
+impl Standing {
+    pub(super) fn of(row: &PgRow) -> Result<Self, JournalError> {
+        let millis = |column| -> Result<Duration, JournalError> {
+            let millis: Option<i64> = row.try_get(column)?;
+            Ok(Duration::from_millis(
+                millis.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0),
+            ))
+        };
+        let not_found = count(row, "not_found")?;
+        Ok(Self {
+            submission: digest(row, "submission")?,
+            plan_choice: digest(row, "plan_choice")?,
+            state: row.try_get("state")?,
+            holder: row
+                .try_get::<Option<Uuid>, _>("verification_id")?
+                .map(VerificationId::from),
+            left: millis("left_ms")?,
+            starts: count(row, "starts")?,
+            tries: count(row, "tries")?,
+            not_found: (not_found > 0)
+                .then(|| Ok::<_, JournalError>((not_found, millis("not_found_ms")?)))
+                .transpose()?,
+            received_ago: millis("received_ms")?,
+            for_judge: row.try_get("for_judge")?,
+        })
+    }
+
+    /// What whoever holds it now is told of earlier runs.
+    pub(super) fn held(&self, starts: u32) -> Held {
+        Held {
+            starts,
+            tries: self.tries,
+            not_found: self.not_found,
+            took_over: None,
+            received_ago: self.received_ago,
+        }
+    }
+
+    /// What whoever wants the claim is told, before anything is written; `Held` where it may be taken.
+    pub(super) fn answer(&self, new: &NewClaim) -> Result<ClaimAnswer, JournalError> {
+        if self.submission != new.verification.submission {
+            return Ok(ClaimAnswer::SubmissionChanged);
+        }
+        match self.state.as_str() {
+            "running" | "waiting" if self.plan_choice != new.plan_choice => Ok(ClaimAnswer::PlanChanged),
+            "running" if !self.left.is_zero() => Ok(ClaimAnswer::Busy(self.left)),
+            "waiting" if self.left > EARLY && self.for_judge && !new.has_judge => Ok(ClaimAnswer::ForJudge),
+            "waiting" if self.left > EARLY && !self.for_judge => Ok(ClaimAnswer::Busy(self.left)),
+            "running" | "waiting" if self.starts > SUSPECT_AFTER => Ok(ClaimAnswer::KillsWorkers),
+            "running" | "waiting" => Ok(ClaimAnswer::Held(Held {
+                took_over: self.holder.filter(|_| self.state == "running"),
+                ..self.held(self.starts + 1)
+            })),
+            // A message that changed its plan after the decision changes nothing any more.
+            "decided" | "parked" | "closed" => Ok(ClaimAnswer::Ended),
+            other => Err(JournalError::Damaged(format!("claim state `{other}`"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::job::JobId;
+    use crate::journal::{Cause, NewVerification};
+    use crate::plan::PlanRef;
+
+    fn new(submission: &[u8], plan: &[u8]) -> NewClaim {
+        NewClaim {
+            verification: NewVerification {
+                id: VerificationId::new(),
+                job_id: JobId::new("j"),
+                attempt: 0,
+                cause: Cause::Submission,
+                plan: PlanRef {
+                    name: "p".into(),
+                    digest: Digest::of(b"plan"),
+                },
+                submission: Digest::of(submission),
+                started_at: Timestamp::UNIX_EPOCH,
+            },
+            plan_choice: Digest::of(plan),
+            message: Arc::default(),
+            traceparent: None,
+            has_judge: false,
+        }
+    }
+
+    fn standing(state: &str, left_seconds: u64, starts: u32) -> Standing {
+        Standing {
+            submission: Digest::of(b"s"),
+            plan_choice: Digest::of(b"p"),
+            state: state.to_owned(),
+            holder: Some(VerificationId::new()),
+            left: Duration::from_secs(left_seconds),
+            starts,
+            tries: 2,
+            not_found: None,
+            received_ago: Duration::ZERO,
+            for_judge: false,
+        }
+    }
+
+    #[test]
+    fn a_claim_is_taken_when_its_lease_or_wait_has_ended() {
+        let new = new(b"s", b"p");
+        let running = standing("running", 0, 1);
+        let taken = running.answer(&new).unwrap();
+        assert!(
+            matches!(&taken, ClaimAnswer::Held(held) if held.starts == 2 && held.tries == 2 && held.took_over == running.holder)
+        );
+        let waited = standing("waiting", 1, 0).answer(&new).unwrap();
+        assert!(matches!(waited, ClaimAnswer::Held(held) if held.starts == 1 && held.took_over.is_none()));
+        for (state, left) in [("running", 1), ("waiting", 2)] {
+            let busy = standing(state, left, 1).answer(&new).unwrap();
+            assert_eq!(busy, ClaimAnswer::Busy(Duration::from_secs(left)), "{state}");
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_judge_is_taken_by_the_judges_lane_at_once_and_by_nobody_else() {
+        let waiting = Standing {
+            for_judge: true,
+            ..standing("waiting", 900, 0)
+        };
+        let judged = NewClaim {
+            has_judge: true,
+            ..new(b"s", b"p")
+        };
+        assert!(matches!(waiting.answer(&judged), Ok(ClaimAnswer::Held(_))));
+        assert!(matches!(
+            waiting.answer(&new(b"s", b"p")),
+            Ok(ClaimAnswer::ForJudge)
+        ));
+        assert!(matches!(
+            standing("waiting", 900, 0).answer(&judged),
+            Ok(ClaimAnswer::Busy(_))
+        ));
+    }
+
+    #[test]
+    fn other_content_of_the_same_attempt_is_a_changed_submission_in_every_state() {
+        for state in ["running", "waiting", "decided", "parked", "closed"] {
+            let answer = standing(state, 9, 0).answer(&new(b"other", b"p")).unwrap();
+            assert_eq!(answer, ClaimAnswer::SubmissionChanged, "{state}");
+        }
+        let answer = standing("running", 9, 0).answer(&new(b"s", b"other")).unwrap();
+        assert_eq!(answer, ClaimAnswer::PlanChanged);
+        let answer = standing("decided", 9, 0).answer(&new(b"s", b"other")).unwrap();
+        assert_eq!(answer, ClaimAnswer::Ended);
+    }
+
+    #[test]
+    fn what_never_ended_in_three_runs_runs_alone_and_then_no_more() {
+        let new = new(b"s", b"p");
+        let alone = standing("running", 0, SUSPECT_AFTER).answer(&new).unwrap();
+        assert!(matches!(alone, ClaimAnswer::Held(held) if held.starts > SUSPECT_AFTER));
+        let after = standing("running", 0, SUSPECT_AFTER + 1).answer(&new).unwrap();
+        assert_eq!(after, ClaimAnswer::KillsWorkers);
+    }
+}
