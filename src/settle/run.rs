@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long an outcome is tried before the broker has it back: far below its acknowledgement timeout of 30 minutes.
 const LONGEST_HELD: Duration = Duration::from_secs(300);
+
+/// A decision that is not settled so long after it was made has lost its message, e.g. in a purged queue.
+const LOST_AFTER: Duration = Duration::from_secs(60);
+
+/// Rounds of releasing between two looks for lost messages.
+const LOST_EVERY: u32 = 15;
 
 /// How often it is looked for what may be released, and how many at a time.
 const RELEASE_EVERY: Duration = Duration::from_secs(1);
@@ -129,7 +136,13 @@ fn tell(settled: &Settled, metrics: &Metrics) {
 }
 
 async fn release_until_stopped(settler: Settler, metrics: Metrics, stop: CancellationToken) {
-    loop {
+    let mut settled_before = None;
+    for round in 0_u32.. {
+        if round.is_multiple_of(LOST_EVERY)
+            && let Err(trouble) = settle_lost(&settler, &metrics, &mut settled_before).await
+        {
+            tell_trouble(&trouble);
+        }
         match release(&settler, &metrics, &stop).await {
             Ok(0) => {}
             Ok(released) => tracing::info!(released, "outcomes released that had waited"),
@@ -142,6 +155,27 @@ async fn release_until_stopped(settler: Settler, metrics: Metrics, stop: Cancell
             return;
         }
     }
+}
+
+/// Applies decisions whose message never came: the database is the truth. Looks at those since `settled_before`, and moves it
+/// on once nothing earlier is left.
+async fn settle_lost(
+    settler: &Settler,
+    metrics: &Metrics,
+    settled_before: &mut Option<Timestamp>,
+) -> Result<(), SettleTrouble> {
+    let unsettled = settler
+        .market()
+        .unsettled(*settled_before, LOST_AFTER, RELEASED_AT_A_TIME)
+        .await?;
+    for body in &unsettled.messages {
+        tracing::warn!("a decision is settled whose message did not come");
+        tell(&settler.settle(body).await?, metrics);
+    }
+    if i64::try_from(unsettled.messages.len()).is_ok_and(|count| count < RELEASED_AT_A_TIME) {
+        *settled_before = Some(unsettled.looked_until);
+    }
+    Ok(())
 }
 
 /// Applies what waited and may go on, in the order of its waiting, until nothing is left or the next has to wait again. The

@@ -12,6 +12,7 @@ mod settlement;
 mod standing;
 mod statement;
 mod time;
+mod unsettled;
 mod writer;
 
 use std::borrow::Cow;
@@ -32,6 +33,7 @@ pub use progress::{Progress, Settlement, Stage};
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
 };
+pub use unsettled::Unsettled;
 pub use writer::{Ending, EndingState, GroupWriter, Written};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");

@@ -70,6 +70,30 @@ async fn settlers_cut_off_anywhere_leave_nothing_half_done() {
 }
 
 #[tokio::test]
+async fn a_decision_whose_message_was_lost_is_found_whatever_a_forger_names() {
+    let world = World::new().await;
+    let job = world.job("j1", |_| ()).await;
+    let decision = world.decide(&job, Outcome::Verified).await;
+    let unsettled = async || {
+        let found = world.market.unsettled(None, std::time::Duration::ZERO, 10).await;
+        found.unwrap().messages
+    };
+    assert_eq!(unsettled().await, std::slice::from_ref(&decision.body));
+    let mut forged: serde_json::Value = serde_json::from_slice(&decision.body).unwrap();
+    forged["receipt"]["price_cents"] = serde_json::json!(1);
+    let forged = serde_json::to_vec(&forged).unwrap();
+    let became = world.settler.settle(&forged).await.unwrap();
+    assert!(matches!(became, Settled::Exception(_)), "{became:?}");
+    assert_eq!(
+        unsettled().await,
+        std::slice::from_ref(&decision.body),
+        "its id in a forgery hides it not"
+    );
+    assert_eq!(world.settle(&decision).await, Settled::Applied(Effect::Paid));
+    assert_eq!(unsettled().await, Vec::<Vec<u8>>::new());
+}
+
+#[tokio::test]
 async fn jobs_whose_users_pay_each_other_settle_side_by_side() {
     let world = World::new().await;
     let mut decisions = Vec::new();

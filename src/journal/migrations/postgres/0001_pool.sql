@@ -74,6 +74,7 @@ CREATE TABLE assay.decision (
     decided_at      timestamptz NOT NULL DEFAULT now()
 ) WITH (toast_tuple_target = 8160);
 ALTER TABLE assay.decision ALTER message SET STORAGE EXTERNAL;
+CREATE INDEX decision_decided ON assay.decision USING brin (decided_at);
 CREATE UNIQUE INDEX decision_once ON assay.decision (job_id, attempt) WHERE trigger = 'submission';
 
 -- Set aside for a person. Never deleted, only closed with a reason.
