@@ -33,7 +33,7 @@ test: lint build ## Everything: format, lints, plans, all tests against private 
 	@echo "all good"
 
 chaos: build ## 2,000 jobs a scenario while processes are killed and servers restarted: nothing is lost or doubled
-	ASSAY_CHAOS_JOBS=2000 tests/servers run cargo test --locked --test it pool:: -- --nocapture --test-threads 1
+	ASSAY_CHAOS_JOBS=2000 tests/servers run cargo test --locked --test it pool:: -- --nocapture --test-threads 1 --include-ignored
 
 lint: tools ## Format and lints
 	cargo fmt --check

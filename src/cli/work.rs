@@ -24,6 +24,9 @@ use crate::worker::{self, Crash, Parts, Plans, Signer, Worker, WorkerSettings};
 /// Connections to the database: claims, group commits, confirmations, the sweeper and probes.
 const CONNECTIONS: u32 = 8;
 
+/// Longest wait for the last notes.
+const CLOSING: Duration = Duration::from_secs(5);
+
 /// Flags of `assay work`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -137,8 +140,10 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
     let worker = Arc::new(worker);
     let drained = worker::run(Arc::clone(&worker), stop).await;
     drop(worker);
-    let _ = noting.await;
+    // Deliveries that still wait for a broker that confirms nothing end with the queue, and the notes with them: their
+    // outcomes are in the database, and are published by whoever sweeps next.
     queue.close().await;
+    let _ = tokio::time::timeout(CLOSING, noting).await;
     journal.close().await;
     let drained = drained.map_err(CliError::trouble)?;
     tracing::info!(handed_back = drained.handed_back, "the worker has drained");

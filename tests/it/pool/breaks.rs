@@ -54,7 +54,9 @@ async fn the_broker_may_restart() {
     survives("broker restarted", &["restart", "rabbitmq"]).await;
 }
 
+/// Not in `make test`: RabbitMQ 3.10.8 sometimes comes back from kill -9 with a quorum queue that confirms nothing.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by make chaos"]
 async fn the_broker_may_be_killed() {
     survives("broker killed", &["restart", "rabbitmq", "--kill"]).await;
 }
