@@ -1,5 +1,7 @@
 //! Database and broker.
 
+use std::time::Duration;
+
 use secrecy::ExposeSecret as _;
 
 use super::finding::Finding;
@@ -10,6 +12,9 @@ use crate::queue::{Depth, Queue as _, RabbitQueue, RabbitSettings, Topology, Wai
 
 /// What the brokers' operators see while the doctor looks.
 const NAME: &str = "doctor";
+
+/// How long both connections to the broker may take until they work.
+const CONNECTIONS_READY: Duration = Duration::from_secs(3);
 
 const ROLES: &str = "connect as a role of deploy/roles.sql (docs/deploying.md, Roles)";
 
@@ -89,6 +94,13 @@ pub(super) async fn broker(config: &Config) -> Vec<Finding> {
         Ok(queue) => queue,
         Err(error) => return vec![Finding::error("broker", &error)],
     };
+    // The publishing channel is made in the background, moments after its connection.
+    let ready = async {
+        while !(queue.health().consuming && queue.health().publishing) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = tokio::time::timeout(CONNECTIONS_READY, ready).await;
     let health = queue.health();
     let mut findings = vec![match (health.consuming, health.publishing) {
         (true, true) => Finding::ok("broker", "answers on both connections"),
