@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::{CliError, Exit, parts};
+use crate::clock::Clock;
 use crate::config::CommonArgs;
 use crate::desk::{Template, discover, read_job};
 use crate::job::{Job, JobId};
@@ -162,10 +163,11 @@ fn fixtures(folder: &Path, args: &SubmitArgs) -> Result<Vec<Submission>, CliErro
     let random = format!("{:06x}", rand::random::<u32>() & 0xff_ffff);
     let prefix = args.prefix.as_deref().unwrap_or(&random);
     let count = args.count.unwrap_or(templates.len());
+    let now = Clock::system().now();
     let submissions = templates.iter().cycle().take(count).enumerate();
     Ok(submissions
         .map(|(number, (name, template))| {
-            template.submission(JobId::new(format!("{prefix}-{number}-{name}")))
+            template.submission(JobId::new(format!("{prefix}-{number}-{name}")), now)
         })
         .collect())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fixture::{FixtureError, plan_name};
@@ -40,11 +41,13 @@ impl Template {
         Ok(Self { job, plan })
     }
 
-    /// The message of a job of that id, and the job.
-    pub fn submission(&self, id: JobId) -> (SubmittedJob, Job) {
+    /// The message of a job of that id, handed in at that time, and the job. With the fixture's own time, a sweeper would
+    /// take its message for lost.
+    pub fn submission(&self, id: JobId, at: Timestamp) -> (SubmittedJob, Job) {
         let job = Job {
             id,
             status: JobStatus::Submitted,
+            updated_at: at,
             ..self.job.clone()
         };
         let message = SubmittedJob {
@@ -66,4 +69,18 @@ fn embed(attachment: &mut Attachment, folder: &Path) -> Result<(), InputError> {
     attachment.data = Some(base64::engine::general_purpose::STANDARD.encode(bytes));
     attachment.url = None;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixture_is_handed_in_when_it_is_submitted() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/csv/cleaned");
+        let at = Timestamp::from_second(1_800_000_000).unwrap();
+        let (message, job) = Template::load(&folder).unwrap().submission(JobId::new("j"), at);
+        assert_eq!((job.updated_at, job.status), (at, JobStatus::Submitted));
+        assert_eq!(message.work, Work::Whole(Box::new(job)));
+    }
 }
