@@ -76,7 +76,10 @@ impl PgJournal {
     pub async fn connect(url: &str, connections: u32) -> Result<Self, JournalError> {
         // What cannot be parsed may hold a password: never repeated.
         let options = PgConnectOptions::from_str(url).map_err(|_| JournalError::Url)?;
-        let options = options.application_name("assay");
+        // Statements over whole batches: planning them for each batch anew costs more than it can win.
+        let options = options
+            .application_name("assay")
+            .options([("plan_cache_mode", "force_generic_plan")]);
         let place = format!(
             "postgres://{}:{}/{}",
             options.get_host(),
