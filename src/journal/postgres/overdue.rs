@@ -43,7 +43,7 @@ impl PgJournal {
         limit: u32,
     ) -> Result<Vec<Overdue>, JournalError> {
         let rows = sqlx::query(
-            "SELECT message, traceparent FROM assay.claim
+            "SELECT message, traceparent FROM assay.claim JOIN assay.hand_in USING (job_id, attempt)
              WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
                AND (state = 'waiting' AND for_judge) = $2
              ORDER BY due_at LIMIT $3",

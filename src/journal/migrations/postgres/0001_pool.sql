@@ -1,14 +1,13 @@
 -- The pool's tables. `assay setup` makes them as their owner; the workers' and settlement's roles own none of them
 -- (docs/deploying.md).
 
--- What was handed in at one attempt, kept until it has ended, whatever becomes of the queue. `verification_id` is the
--- fencing token: whoever writes must hold it.
+-- How far the work on one hand-in is. `verification_id` is the fencing token: whoever writes must hold it. The message is
+-- kept apart (assay.hand_in), since a claim is written several times and the message once.
 CREATE TABLE assay.claim (
     job_id          text        NOT NULL,
     attempt         integer     NOT NULL,
     submission      bytea       NOT NULL,             -- digest of what was handed in, as stated
     plan_choice     bytea       NOT NULL,             -- digest of how the message names its plan
-    message         bytea       NOT NULL,             -- the submitted-job message with the whole job
     traceparent     text,
     state           text        NOT NULL CHECK (state IN ('running', 'waiting', 'decided', 'parked', 'closed')),
     verification_id uuid,                             -- the run that holds it, or that decided
@@ -22,9 +21,17 @@ CREATE TABLE assay.claim (
     first_not_found timestamptz,
     received_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (job_id, attempt)
-) WITH (fillfactor = 80, toast_tuple_target = 8160);
-ALTER TABLE assay.claim ALTER message SET STORAGE EXTERNAL;
+) WITH (fillfactor = 80);
 CREATE INDEX claim_due ON assay.claim (due_at) WHERE due_at IS NOT NULL;
+
+-- What was handed in at one attempt: the submitted-job message with the whole job, kept whatever becomes of the queue.
+CREATE TABLE assay.hand_in (
+    job_id  text    NOT NULL,
+    attempt integer NOT NULL,
+    message bytea   NOT NULL,
+    PRIMARY KEY (job_id, attempt)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE assay.hand_in ALTER message SET STORAGE EXTERNAL;
 
 -- One row for each run of a plan over a submission.
 CREATE TABLE assay.verification (
@@ -184,6 +191,10 @@ CREATE TRIGGER settlement_is_not_emptied BEFORE TRUNCATE ON assay.settlement
 CREATE TRIGGER act_is_append_only BEFORE UPDATE OR DELETE ON assay.act
     FOR EACH ROW EXECUTE FUNCTION assay.refuse();
 CREATE TRIGGER act_is_not_emptied BEFORE TRUNCATE ON assay.act
+    FOR EACH STATEMENT EXECUTE FUNCTION assay.refuse();
+CREATE TRIGGER hand_in_is_append_only BEFORE UPDATE OR DELETE ON assay.hand_in
+    FOR EACH ROW EXECUTE FUNCTION assay.refuse();
+CREATE TRIGGER hand_in_is_not_emptied BEFORE TRUNCATE ON assay.hand_in
     FOR EACH STATEMENT EXECUTE FUNCTION assay.refuse();
 CREATE TRIGGER claims_are_kept BEFORE DELETE ON assay.claim
     FOR EACH ROW EXECUTE FUNCTION assay.refuse();
