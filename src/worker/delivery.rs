@@ -20,7 +20,7 @@ use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::JobId;
-use crate::journal::{Cause, Chain, JournalError, NewVerification, ending_words};
+use crate::journal::{Cause, Chain, JournalError, NewVerification, error_words};
 use crate::journal::{
     ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
 };
@@ -164,15 +164,16 @@ impl Worker {
         let (chain, last_links) = recorded?;
         self.crash.reached(CrashPoint::BeforeCommit, Some(&of.job_id));
         let (state, next) = self.ending_state(hand_in, verification.as_ref(), &held, (&of, chain))?;
-        let (outcome, decision) = match &verification {
-            Some(verification) => ending_words(&verification.decision)?,
-            None => ("closed", "{}".to_owned()),
+        let (outcome, error) = match verification.as_ref().map(|verification| &verification.decision) {
+            Some(Ok(decision)) => (decision.outcome.as_str(), None),
+            Some(Err(error)) => ("error", Some(error_words(error))),
+            None => ("closed", None),
         };
         let ending = Ending {
             of: of.clone(),
             state: state.clone(),
             outcome,
-            decision,
+            error,
             chain,
             at: self.clock.now(),
         };

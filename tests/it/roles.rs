@@ -226,7 +226,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
             of,
             state,
             outcome: "verified",
-            decision: "{}".to_owned(),
+            error: None,
             chain,
             at: Timestamp::now(),
         };

@@ -46,11 +46,11 @@ CREATE TABLE assay.verification (
     started_at    timestamptz NOT NULL,
     ended_at      timestamptz,
     outcome       text,                               -- verified | retry | error | taken-over
-    decision      text,                               -- the decision, or the error, as JSON
+    decision      text,                               -- as JSON: the error, or a decision that is not in assay.decision
     entries       integer,                            -- length of the chain; none while it runs
     head          bytea,                              -- hash of its last entry; none while it runs
     taken_over_by uuid
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 50);                             -- every row is written twice: the second time beside the first
 CREATE INDEX verification_job ON assay.verification (job_id, started_at);
 
 -- The verification log. Append-only.
