@@ -28,7 +28,7 @@ GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, a
 GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found, first_not_found)
     ON assay.claim TO assay_worker;
 GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assay.verification TO assay_worker;
-GRANT UPDATE (noticed_at) ON assay.parked TO assay_worker;
+GRANT UPDATE (noticed_at, closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_worker;
 
 -- `assay settle`: applies decisions to the marketplace's tables. Nothing of grading.
 GRANT SELECT ON assay.decision, assay.switch TO assay_settlement;

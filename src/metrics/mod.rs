@@ -151,9 +151,10 @@ impl Metrics {
         self.0.publish_confirm_seconds.observe(took.as_secs_f64());
     }
 
-    /// A connection to the broker was lost.
-    pub fn broker_lost(&self) {
-        self.0.broker_losses.inc();
+    /// Connections to the broker have been lost, `total` times since the process started.
+    pub fn broker_losses(&self, total: u64) {
+        let losses = &self.0.broker_losses;
+        losses.inc_by(total.saturating_sub(losses.get()));
     }
 
     /// A model was called. `model` is the operator's name for it.

@@ -163,7 +163,7 @@ fn all() -> Metrics {
     metrics.swept("lease-ended");
     metrics.committed(7, moment);
     metrics.confirmed(moment);
-    metrics.broker_lost();
+    metrics.broker_losses(1);
     let usage = Usage {
         cost_dollars: Some(0.25),
         ..Usage::default()

@@ -254,6 +254,10 @@ impl Queue for MemoryQueue {
         }
     }
 
+    fn losses(&self) -> u64 {
+        0
+    }
+
     async fn close(&self) {
         self.shared.closed.cancel();
     }

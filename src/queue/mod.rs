@@ -236,6 +236,9 @@ pub trait Queue: Send + Sync {
     /// How the connections stand.
     fn health(&self) -> Health;
 
+    /// How often a connection was lost and made again.
+    fn losses(&self) -> u64;
+
     /// Waits for nothing more and closes both connections.
     async fn close(&self);
 }

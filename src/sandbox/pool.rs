@@ -242,6 +242,13 @@ impl Sandbox {
         Ok(confinement)
     }
 
+    /// Child processes there are: those that run a check, and those that wait for one.
+    pub fn children(&self) -> usize {
+        let idle = lock(&self.0.idle).len();
+        let busy = self.0.config.children.max(1) - self.0.slots.available_permits();
+        idle + busy
+    }
+
     async fn slot(&self) -> Result<SemaphorePermit<'_>, SandboxError> {
         self.0
             .slots

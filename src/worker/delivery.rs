@@ -334,7 +334,9 @@ impl Worker {
             body: message,
             traceparent,
         };
+        let began = Instant::now();
         self.queue.publish(outgoing).await?;
+        self.metrics.confirmed(began.elapsed());
         self.confirmed.note(job_id, attempt, verification_id);
         Ok(())
     }

@@ -110,7 +110,7 @@ impl Worker {
         let (confirmed, noting) = Confirmed::start(journal.clone());
         let worker = Self {
             claims: Claims::start(journal.clone(), settings.name.clone(), settings.lease),
-            writer: GroupWriter::start(journal.clone(), settings.lease),
+            writer: GroupWriter::start(journal.clone(), settings.lease, metrics.clone()),
             confirmed,
             judge_slots: Arc::new(Semaphore::new(settings.judge_slots)),
             alone: RwLock::default(),

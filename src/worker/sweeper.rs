@@ -96,6 +96,8 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
 
 impl Worker {
     async fn sweep_once(self: &Arc<Self>, round: u32, tasks: &TaskTracker) -> Result<(), DeliveryError> {
+        self.metrics.broker_losses(self.queue.losses());
+        self.metrics.sandbox_children(self.sandbox.children());
         for Overdue { message, traceparent } in self
             .journal
             .within(self.journal.overdue(GRACE, false, ROUND))
@@ -124,7 +126,8 @@ impl Worker {
             });
         }
         self.tell_parked().await?;
-        if self.market.is_some() && round.is_multiple_of(LOST_EVERY) {
+        if self.market.is_some() && round.is_multiple_of(LOST_EVERY) && self.nothing_waits().await {
+            self.journal.within(self.journal.close_found()).await?;
             let lost = self
                 .journal
                 .within(self.journal.unclaimed_jobs(self.settings.lost_after, ROUND))
@@ -134,6 +137,17 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Whether the first lane is empty: a job whose message may still lie in it is not lost. Where the broker does not say,
+    /// nothing is.
+    async fn nothing_waits(&self) -> bool {
+        match tokio::time::timeout(NOTICE, self.queue.depths()).await {
+            Ok(Ok(depths)) => depths
+                .iter()
+                .all(|depth| depth.queue != Lane::Submitted.queue() || depth.messages == 0),
+            Ok(Err(_)) | Err(_) => false,
+        }
     }
 
     /// Submissions that wait for a judge while judges have nothing to do: their messages are lost. While every judge is busy,

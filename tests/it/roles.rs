@@ -16,6 +16,7 @@ use assay::journal::{
     Unplanned, Written,
 };
 use assay::message::OutcomeMessage;
+use assay::metrics::Metrics;
 use assay::outcome::Outcome;
 use assay::plan::PlanRef;
 use jiff::Timestamp;
@@ -176,7 +177,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
     let worker = deployment.login("assay_worker").await;
     worker.check_set_up().await.unwrap();
     let claims = Claims::start(worker.clone(), "w".to_owned(), LEASE);
-    let writer = GroupWriter::start(worker.clone(), LEASE);
+    let writer = GroupWriter::start(worker.clone(), LEASE, Metrics::new());
     let states = [
         EndingState::Decided {
             outcome: Outcome::Verified,
@@ -269,6 +270,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
         worker.parked_noticed(row.id).await.unwrap();
     }
     worker.unclaimed_jobs(Duration::ZERO, 10).await.unwrap();
+    worker.close_found().await.unwrap();
     let market = worker.market().await.unwrap();
     assert_eq!(market.load_job(&waits).await.unwrap(), None);
 }

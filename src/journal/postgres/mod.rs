@@ -64,7 +64,10 @@ struct Shared {
 
 /// Plans are made once for each connection, when the tables may still be empty: one that reads a whole table would
 /// be kept while the table grows. Every statement of ours has an index.
-const STEADY_PLANS: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+const STEADY_PLANS: [(&str, &str); 2] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+];
 
 fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()

@@ -116,6 +116,23 @@ impl PgJournal {
         Ok(())
     }
 
+    /// Closes what was parked as lost and has been claimed since: its message came after all.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn close_found(&self) -> Result<u64, JournalError> {
+        let closed = sqlx::query(
+            "UPDATE assay.parked p
+             SET closed_at = now(), closed_as = 'closed', closed_by = 'assay',
+                 closed_reason = 'its message came after all'
+             FROM assay.claim c
+             WHERE p.closed_at IS NULL AND p.reason = 'message-lost' AND c.job_id = p.job_id AND c.attempt = p.attempt",
+        )
+        .execute(&self.pool())
+        .await?;
+        Ok(closed.rows_affected())
+    }
+
     /// Jobs that the marketplace has as submitted since more than `since` and that nobody has claimed: their message was lost,
     /// or waits in a queue longer than that.
     ///

@@ -40,7 +40,7 @@ const WORKER: &[Grant] = &[
     (KEPT, "INSERT", &[]),
     (&["assay.claim"], "UPDATE", CLAIM_COLUMNS),
     (&["assay.verification"], "UPDATE", VERIFICATION_COLUMNS),
-    (&["assay.parked"], "UPDATE", &["noticed_at"]),
+    (&["assay.parked"], "UPDATE", PARKED_COLUMNS),
 ];
 const CLAIM_COLUMNS: &[&str] = &[
     "state",
@@ -52,6 +52,13 @@ const CLAIM_COLUMNS: &[&str] = &[
     "tries",
     "not_found",
     "first_not_found",
+];
+const PARKED_COLUMNS: &[&str] = &[
+    "noticed_at",
+    "closed_at",
+    "closed_as",
+    "closed_by",
+    "closed_reason",
 ];
 const VERIFICATION_COLUMNS: &[&str] = &[
     "ended_at",

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -17,6 +18,7 @@ use super::{PgJournal, is_passing};
 use crate::entry::VerificationId;
 use crate::job::JobId;
 use crate::journal::{Chain, JournalError, Link};
+use crate::metrics::Metrics;
 use crate::outcome::Outcome;
 
 /// Most verifications of one statement, and most entries.
@@ -117,12 +119,12 @@ pub struct GroupWriter {
 
 impl GroupWriter {
     /// Starts writing; leases are lengthened to `lease`.
-    pub fn start(journal: PgJournal, lease: Duration) -> Self {
+    pub fn start(journal: PgJournal, lease: Duration, metrics: Metrics) -> Self {
         let (writes, mut queue) = mpsc::channel(4 * BATCH);
         tokio::spawn(async move {
             let mut waiting = Vec::new();
             while queue.recv_many(&mut waiting, 4 * BATCH).await > 0 {
-                write_all(&journal, lease, &mut waiting).await;
+                write_all(&journal, lease, &metrics, &mut waiting).await;
             }
         });
         Self { writes }
@@ -190,7 +192,7 @@ impl Batch {
     }
 }
 
-async fn write_all(journal: &PgJournal, lease: Duration, waiting: &mut Vec<Write>) {
+async fn write_all(journal: &PgJournal, lease: Duration, metrics: &Metrics, waiting: &mut Vec<Write>) {
     let mut batch = Batch::default();
     for write in waiting.drain(..) {
         match write {
@@ -208,11 +210,11 @@ async fn write_all(journal: &PgJournal, lease: Duration, waiting: &mut Vec<Write
             }
         }
         if batch.is_full() {
-            flush(journal, std::mem::take(&mut batch)).await;
+            flush(journal, metrics, std::mem::take(&mut batch)).await;
         }
     }
     if !batch.is_empty() {
-        flush(journal, batch).await;
+        flush(journal, metrics, batch).await;
     }
 }
 
@@ -236,7 +238,8 @@ async fn lengthen(
 
 /// Writes the batch and tells everybody what became of theirs. Trouble that passes is waited out: nobody's work is lost
 /// because the database restarts. Where a row breaks the statement, each verification is written alone.
-async fn flush(journal: &PgJournal, batch: Batch) {
+async fn flush(journal: &PgJournal, metrics: &Metrics, batch: Batch) {
+    let began = Instant::now();
     let entries: Vec<_> = batch.entries.iter().map(|(of, links, _)| (of, links)).collect();
     let ends: Vec<_> = batch
         .ends
@@ -245,6 +248,7 @@ async fn flush(journal: &PgJournal, batch: Batch) {
         .collect();
     match write_patiently(journal, &entries, &ends, Repeated(false)).await {
         Ok(held) => {
+            metrics.committed(entries.len() + ends.len(), began.elapsed());
             for (of, _, fenced) in batch.entries {
                 if !held.contains(&of.id.uuid()) {
                     fenced.cancel();

@@ -1,7 +1,7 @@
 //! One connection to the broker, made again when it has broken, and the waits between attempts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lapin::{Channel, Connection, ConnectionProperties, ConnectionStatus};
@@ -30,6 +30,8 @@ pub(super) struct Link {
     status: watch::Sender<Option<ConnectionStatus>>,
     /// Users of the connection that wait to be served again.
     interrupted: AtomicUsize,
+    /// How often it was made.
+    connected: AtomicU64,
     closed: CancellationToken,
 }
 
@@ -41,6 +43,7 @@ impl Link {
             connection: Mutex::default(),
             status: watch::Sender::new(None),
             interrupted: AtomicUsize::new(0),
+            connected: AtomicU64::new(0),
             closed: CancellationToken::new(),
         })
     }
@@ -55,6 +58,7 @@ impl Link {
             return open.create_channel().await.map_err(broken);
         }
         let open = self.connect().await?;
+        self.connected.fetch_add(1, Ordering::Relaxed);
         self.status.send_replace(Some(open.status().clone()));
         let channel = open.create_channel().await.map_err(broken);
         *connection = Some(open);
@@ -112,6 +116,11 @@ impl Link {
             .as_ref()
             .is_some_and(|status| status.connected() && !status.blocked());
         up && self.interrupted.load(Ordering::Relaxed) == 0
+    }
+
+    /// How often the connection had to be made again.
+    pub(super) fn losses(&self) -> u64 {
+        self.connected.load(Ordering::Relaxed).saturating_sub(1)
     }
 
     /// Whether an alarm of the broker (memory, disk) keeps us from writing.

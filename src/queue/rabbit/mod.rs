@@ -79,6 +79,10 @@ impl Queue for RabbitQueue {
         }
     }
 
+    fn losses(&self) -> u64 {
+        self.consuming.losses() + self.publishing.losses()
+    }
+
     async fn close(&self) {
         tokio::join!(self.consuming.close(), self.publishing.close());
     }

@@ -12,6 +12,7 @@ use assay::journal::{
     Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Held, Journal as _, NewClaim,
     NewParked, NewVerification, PgJournal, SUSPECT_AFTER, Unplanned, Written, verify_chain,
 };
+use assay::metrics::Metrics;
 use assay::outcome::Outcome;
 use assay::plan::PlanRef;
 use jiff::Timestamp;
@@ -150,7 +151,7 @@ async fn a_lease_that_has_ended_is_taken_over_and_the_old_row_says_by_whom() {
 async fn a_decided_submission_answers_with_its_stored_outcome() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let held = claim("j", b"s");
     claims.claim(held.clone()).await.unwrap();
     assert!(writer.end(ending(&held, decided()), Vec::new()).await.unwrap());
@@ -187,7 +188,7 @@ async fn a_decided_submission_answers_with_its_stored_outcome() {
 async fn what_waits_is_busy_until_it_is_due_and_its_tries_are_counted() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     for tries in 0..3 {
         let held = claim("j", b"s");
         let ClaimAnswer::Held(told) = claims.claim(held.clone()).await.unwrap() else {
@@ -337,4 +338,36 @@ async fn a_claim_that_breaks_the_batch_does_not_take_its_neighbours_along() {
             assert_eq!(answer.unwrap(), first(), "{number}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_parked_as_lost_is_closed_once_its_message_came_after_all() {
+    let (_database, journal) = journal().await;
+    for (job, reason) in [
+        ("late", "message-lost"),
+        ("lost", "message-lost"),
+        ("late", "undecodable"),
+    ] {
+        let parked = NewParked {
+            about: Some((JobId::new(job), 0)),
+            reason,
+            detail: "d".to_owned(),
+            message: b"{}".to_vec(),
+            digest: Digest::of(job.as_bytes()),
+        };
+        journal.park(&parked).await.unwrap();
+    }
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    claims.claim(claim("late", b"s")).await.unwrap();
+    assert_eq!(journal.close_found().await.unwrap(), 1);
+    assert_eq!(journal.close_found().await.unwrap(), 0);
+    let open: Vec<_> = journal
+        .parked(false, 10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|row| (row.job_id.unwrap().to_string(), row.reason))
+        .collect();
+    let row = |job: &str, reason: &str| (job.to_owned(), reason.to_owned());
+    assert_eq!(open, [row("lost", "message-lost"), row("late", "undecodable")]);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use assay::entry::{Audience, Entry, EntryType};
 use assay::job::JobId;
 use assay::journal::{Chain, Claims, EndingState, GroupWriter, Journal as _, Link, NewClaim, verify_chain};
+use assay::metrics::Metrics;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ async fn held(claims: &Claims, job: &str) -> (NewClaim, Chain) {
 async fn a_verdict_and_its_reasons_are_committed_together_and_the_chain_holds() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let (new, mut chain) = held(&claims, "j").await;
     let first = links(&mut chain, &["{\"a\":1}"]);
     let fenced = CancellationToken::new();
@@ -59,7 +60,7 @@ async fn a_stale_worker_writes_nothing_and_its_neighbours_in_the_batch_do() {
         Claims::start(journal.clone(), "slow".into(), LEASE),
         Claims::start(journal.clone(), "quick".into(), LEASE),
     );
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let (stale, mut stale_chain) = held(&mine, "stale").await;
     lease_ends(&journal).await;
     let (taker, _) = held(&theirs, "stale").await;
@@ -99,7 +100,7 @@ async fn a_stale_worker_writes_nothing_and_its_neighbours_in_the_batch_do() {
 async fn an_entry_that_breaks_the_batch_fails_its_own_verification_only() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let mut ends = Vec::new();
     for number in 0..20 {
         let (new, mut chain) = held(&claims, &format!("j{number}")).await;
@@ -130,7 +131,7 @@ async fn an_entry_that_breaks_the_batch_fails_its_own_verification_only() {
 async fn a_lease_is_lengthened_only_for_whoever_holds_it() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), Duration::from_secs(3));
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let (kept, _) = held(&claims, "kept").await;
     let (lost, _) = held(&claims, "lost").await;
     sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 s' WHERE job_id = 'lost'")
@@ -157,7 +158,7 @@ async fn a_lease_is_lengthened_only_for_whoever_holds_it() {
 async fn an_outcome_is_published_again_until_it_is_confirmed() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let (new, _) = held(&claims, "j").await;
     writer.end(ending(&new, decided()), Vec::new()).await.unwrap();
     let after = Duration::from_secs(60);
@@ -181,7 +182,7 @@ async fn an_outcome_is_published_again_until_it_is_confirmed() {
 async fn a_parked_ending_keeps_its_reason_and_closes_nothing_else() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    let writer = GroupWriter::start(journal.clone(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let (new, _) = held(&claims, "j").await;
     let parked = EndingState::Parked {
         reason: "script-failed",

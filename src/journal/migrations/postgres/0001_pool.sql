@@ -102,6 +102,7 @@ CREATE TABLE assay.parked (
 );
 -- The same message, delivered twice, is parked once.
 CREATE UNIQUE INDEX parked_once ON assay.parked (digest, reason) WHERE closed_at IS NULL;
+CREATE INDEX parked_job ON assay.parked (job_id, attempt);
 CREATE INDEX parked_open ON assay.parked (parked_at) WHERE closed_at IS NULL;
 
 -- What settlement has applied. Append-only: one row for each decision, one for each decision overturned.
