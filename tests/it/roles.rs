@@ -433,7 +433,11 @@ async fn what_a_role_lacks_and_what_it_has_too_much_is_told() {
     );
     assert_eq!(
         told.excess,
-        ["INSERT on assay.log", "INSERT on assay.decision"],
+        [
+            "INSERT on assay.log",
+            "INSERT on assay.decision",
+            "INSERT on assay.hand_in"
+        ],
         "a worker is no settler"
     );
 }
