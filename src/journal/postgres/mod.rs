@@ -3,6 +3,7 @@
 mod brakes;
 mod claims;
 mod journal;
+mod judging;
 mod market;
 mod overdue;
 mod parked;
