@@ -235,12 +235,8 @@ impl Rubric {
             return Err(panel::worst(&votes).unwrap_or_else(nothing));
         };
         let how = (votes.len() > 1).then(|| {
-            let agreed = if count.unanimous {
-                "unanimously"
-            } else {
-                "by majority"
-            };
-            format!("decided by {} votes {agreed}", votes.len())
+            let agreed = if count.unanimous { "" } else { ", not unanimous" };
+            format!("decided by {} votes{agreed}", votes.len())
         });
         Ok(Finding {
             answers: deciding_answers(&met, &votes),

@@ -2,6 +2,8 @@
 
 mod bench;
 mod failures;
+mod gates;
+mod jury;
 mod kept;
 mod model;
 mod recorded;
