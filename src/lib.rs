@@ -16,6 +16,7 @@ pub mod log;
 pub mod message;
 pub mod metrics;
 pub mod outcome;
+pub mod pacing;
 pub mod plan;
 pub mod queue;
 pub mod receipt;

@@ -21,7 +21,7 @@ pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use postgres::{
     Applied, Change, Checked, ClaimAnswer, Claims, Decided, Effect, Ending, EndingState, ExceptionRow,
     GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
-    ParkedRow, Pause, PgJournal, Progress, SUSPECT_AFTER, Settled, Settlement, Situation, Stage,
+    ParkedRow, Pause, PgJournal, PgLeases, Progress, SUSPECT_AFTER, Settled, Settlement, Situation, Stage,
     StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
 };
 pub use recorder::record;

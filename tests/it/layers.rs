@@ -50,7 +50,7 @@ fn nothing_imports_what_lies_above_it() {
         &["causes", "digest", "job", "trace_context"],
         &["secrets", "entry", "submission", "verdict", "clock"],
         &[
-            "plan", "log", "sandbox", "evidence", "outcome", "receipt", "message", "metrics",
+            "plan", "log", "sandbox", "evidence", "outcome", "receipt", "message", "metrics", "pacing",
         ],
         &["graders", "journal", "queue"],
         &["verify", "settle"],

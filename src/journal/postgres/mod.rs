@@ -1,6 +1,7 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
 mod brakes;
+mod budget;
 mod claims;
 mod journal;
 mod market;
@@ -24,6 +25,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
 pub use brakes::{ExceptionRow, HeldRow, Pause};
+pub use budget::PgLeases;
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
 pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
