@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(15);
 /// Longest wait that an endpoint may ask for: a header of a stranger does not stop the pool.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The limit of calls at a time. Doubles with every round until the first trouble, then grows by one a round.
+/// The limit of calls at a time. Triples with every round until the first trouble, then grows by one a round.
 #[derive(Debug)]
 pub(super) struct Concurrency {
     limit: f64,
@@ -71,7 +71,7 @@ impl Concurrency {
         if self.grows_from.is_some_and(|from| from > now) {
             return;
         }
-        let step = if self.fresh { 1.0 } else { 1.0 / self.limit };
+        let step = if self.fresh { 2.0 } else { 1.0 / self.limit };
         self.limit = (self.limit + step).min(self.most);
     }
 
