@@ -15,6 +15,7 @@ pub mod journal;
 pub mod log;
 pub mod message;
 pub mod metrics;
+pub mod model_call;
 pub mod outcome;
 pub mod pacing;
 pub mod plan;

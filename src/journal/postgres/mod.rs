@@ -4,6 +4,7 @@ mod brakes;
 mod budget;
 mod claims;
 mod journal;
+mod judging;
 mod market;
 mod overdue;
 mod parked;

@@ -1,8 +1,9 @@
 //! One call: the request, and the answer as it streams in.
 
+use std::collections::HashSet;
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_openai::Client;
@@ -53,6 +54,8 @@ pub(in super::super) struct Live {
     settings: JudgeSettings,
     endpoint: Endpoint,
     http: reqwest::Client,
+    /// Models for which the endpoint has refused a schema.
+    plain: Mutex<HashSet<String>>,
 }
 
 impl Live {
@@ -77,12 +80,45 @@ impl Live {
             settings,
             endpoint,
             http,
+            plain: Mutex::default(),
         })
     }
 
     /// Whether rubrics need not name a model.
     pub(in super::super) fn has_model(&self) -> bool {
         self.settings.model.is_some()
+    }
+
+    /// The model that is asked where a rubric names none.
+    pub(in super::super) fn default_model(&self) -> Option<String> {
+        self.settings.model.clone()
+    }
+
+    /// What is asked for beside the words.
+    pub(in super::super) fn parameters(&self, model: Option<&str>) -> Value {
+        json!({
+            "endpoint": self.settings.base_url,
+            "response_format": self.format(model).as_str(),
+            "temperature": self.settings.temperature,
+            "max_completion_tokens": self.settings.max_completion_tokens,
+        })
+    }
+
+    /// How the form of the answer is asked for: in words only once the endpoint has refused a schema for that model.
+    fn format(&self, model: Option<&str>) -> ResponseFormat {
+        let model = model.or(self.settings.model.as_deref()).unwrap_or_default();
+        let plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        if plain.contains(model) {
+            ResponseFormat::Text
+        } else {
+            self.settings.response_format
+        }
+    }
+
+    fn speaks_plain(&self, model: Option<&str>) {
+        let model = model.or(self.settings.model.as_deref()).unwrap_or_default();
+        let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        plain.insert(model.to_owned());
     }
 
     /// Sends one request, when it is its turn, and reads its answer.
@@ -126,7 +162,8 @@ impl Live {
 
     async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, Failed> {
         let too_long = Arc::new(AtomicBool::new(false));
-        let request = self.request(question)?;
+        let format = self.format(question.model);
+        let request = self.request(question, format)?;
         let client = Client::build(self.http.clone(), self.endpoint.clone()).with_http_service(Transport {
             http: self.http.clone(),
             api_key: self.settings.api_key.clone(),
@@ -136,7 +173,13 @@ impl Live {
         let mut stream = chat
             .create_stream_byot::<_, Chunk>(request)
             .await
-            .map_err(|error| call_error(&error))?;
+            .map_err(|error| {
+                if format == ResponseFormat::JsonSchema && is_refused_as_it_is(&error) {
+                    listener.schema_refused = true;
+                    self.speaks_plain(question.model);
+                }
+                call_error(&error)
+            })?;
         let mut hearing = Hearing::default();
         loop {
             let due = listener.due();
@@ -162,7 +205,7 @@ impl Live {
         Ok(hearing.reply(question.model.or(self.settings.model.as_deref()), listener)?)
     }
 
-    fn request(&self, question: &Question<'_>) -> Result<Value, GradeError> {
+    fn request(&self, question: &Question<'_>, format: ResponseFormat) -> Result<Value, GradeError> {
         let Some(model) = question.model.or(self.settings.model.as_deref()) else {
             let error = JudgeError::NoModel(question.grader.to_owned());
             return Err(GradeError::new(ErrorKind::ModelRequestRefused, error.to_string()));
@@ -173,7 +216,7 @@ impl Live {
             "stream": true,
             "stream_options": {"include_usage": true},
         });
-        if self.settings.response_format == ResponseFormat::JsonSchema {
+        if format == ResponseFormat::JsonSchema {
             request["response_format"] = json!({
                 "type": "json_schema",
                 "json_schema": {"name": "answers", "strict": true, "schema": question.schema},
@@ -192,7 +235,6 @@ impl Live {
 /// What was heard of an answer so far.
 #[derive(Default)]
 struct Hearing {
-    text: String,
     refusal: bool,
     reasoning_bytes: usize,
     model: Option<String>,
@@ -217,9 +259,9 @@ impl Hearing {
             listener.hear(&reasoning).await;
             let content = delta.content.unwrap_or_default();
             listener.hear(&content).await;
-            self.text.push_str(&content);
+            listener.answer.push_str(&content);
             self.refusal |= delta.refusal.is_some_and(|refusal| !refusal.is_empty());
-            if self.text.len() > MAX_ANSWER_BYTES || self.reasoning_bytes > MAX_REASONING_BYTES {
+            if listener.answer.len() > MAX_ANSWER_BYTES || self.reasoning_bytes > MAX_REASONING_BYTES {
                 self.finish = Some(Finish::TooLong);
             }
         }
@@ -241,7 +283,7 @@ impl Hearing {
             return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
         };
         Ok(Reply {
-            text: self.text,
+            text: listener.answer.clone(),
             finish: if self.refusal { Finish::Refused } else { finish },
             model: cut(
                 self.model.as_deref().or(asked_model).unwrap_or_default(),
@@ -288,6 +330,21 @@ fn call_error(error: &OpenAIError) -> Failed {
         | OpenAIError::StreamError(_) => stream_error(error),
     };
     error.into()
+}
+
+/// Whether the endpoint may take the same question without a schema: it found something wrong with the request, and
+/// not with its size.
+fn is_refused_as_it_is(error: &OpenAIError) -> bool {
+    let OpenAIError::Boxed(boxed) = error else {
+        return false;
+    };
+    boxed.downcast_ref::<StatusError>().is_some_and(|error| {
+        let wrong = matches!(
+            error.status,
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
+        );
+        wrong && error.code.as_deref() != Some("context_length_exceeded")
+    })
 }
 
 fn stream_error(error: &OpenAIError) -> GradeError {
