@@ -2,10 +2,13 @@
 
 mod brakes;
 mod claims;
+mod dispute_sets;
+mod disputes;
 mod journal;
 mod market;
 mod overdue;
 mod parked;
+mod plans;
 mod privileges;
 mod progress;
 mod settlement;
@@ -25,6 +28,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use super::JournalError;
 pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
+pub use dispute_sets::{DisputeItem, DisputeSet, Selected, SetLock, SetState};
+pub use disputes::{DecisionRow, NewDispute, Overturned, Overturning};
 pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow, Unplanned};
