@@ -21,7 +21,7 @@ use crate::receipt::SigningKey;
 use crate::shutdown;
 #[cfg(debug_assertions)]
 use crate::worker::CrashPoint;
-use crate::worker::{self, Crash, Parts, Plans, Signer, Worker, WorkerSettings};
+use crate::worker::{self, Crash, Parts, PlanKeeper, Plans, Signer, Worker, WorkerSettings};
 
 /// Connections to the database: claims, group commits, confirmations, the sweeper and probes.
 const CONNECTIONS: u32 = 8;
@@ -132,6 +132,7 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
             config.pool.default_plan.clone(),
             config.inline_plans.clone(),
         ),
+        plan_keeper: PlanKeeper::new(journal.clone(), config.runtimes.clone()),
         signer: Signer {
             key,
             deployment: config.pool.deployment.clone(),

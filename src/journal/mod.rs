@@ -23,9 +23,10 @@ use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use keeping::JournalKeeper;
 pub use postgres::{
-    Applied, Change, Checked, ClaimAnswer, Claims, Decided, Effect, Ending, EndingState, ExceptionRow,
-    GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
-    ParkedRow, Pause, PgJournal, PgLeases, Progress, SUSPECT_AFTER, Settled, Settlement, Situation, Stage,
+    Applied, Change, Checked, ClaimAnswer, Claims, Decided, DecisionRow, DisputeItem, DisputeSet, Effect,
+    Ending, EndingState, ExceptionRow, GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim,
+    NewDispute, NewException, NewParked, Overdue, Overturned, Overturning, ParkedRow, Pause, PgJournal,
+    PgLeases, Progress, SUSPECT_AFTER, Selected, SetLock, SetState, Settled, Settlement, Situation, Stage,
     StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
 };
 pub use recorder::record;

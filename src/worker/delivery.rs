@@ -163,6 +163,9 @@ impl Worker {
         };
         let (verification, recorded) = tokio::join!(grading, recording);
         let (chain, last_links) = recorded?;
+        if let Some(verification) = &verification {
+            self.plan_keeper.keep(plan, verification).await;
+        }
         self.crash.reached(CrashPoint::BeforeCommit, Some(&of.job_id));
         let (state, next) = self.ending_state(hand_in, verification.as_ref(), &held, (&of, chain))?;
         let (outcome, error) = match verification.as_ref().map(|verification| &verification.decision) {
