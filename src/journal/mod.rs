@@ -23,6 +23,7 @@ pub use postgres::{
     GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
     ParkedRow, Pause, PgJournal, Progress, SUSPECT_AFTER, Settled, Settlement, Situation, Stage,
     StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
+    Audited, DecisionRow, EraseError, Erased, Erasure, KeptFile, Orphan, OrphanOf, Scope, Sealing, SettlementRow,
 };
 pub use recorder::record;
 pub use sqlite::SqliteJournal;

@@ -1,7 +1,11 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
+mod audit;
 mod brakes;
+mod checkpoints;
 mod claims;
+mod erasures;
+mod evidence;
 mod journal;
 mod market;
 mod overdue;
@@ -23,8 +27,12 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
+pub use audit::{Audited, DecisionRow, Orphan, OrphanOf, Scope, SettlementRow};
 pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
+pub use checkpoints::Sealing;
+pub use erasures::{EraseError, Erased, Erasure};
+pub use evidence::KeptFile;
 pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow, Unplanned};

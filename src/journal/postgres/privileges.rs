@@ -30,6 +30,7 @@ type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
 
 const APPENDED: &[&str] = &["assay.log", "assay.decision"];
 const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
+const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
 const WORKER: &[Grant] = &[
@@ -41,6 +42,10 @@ const WORKER: &[Grant] = &[
     (&["assay.claim"], "UPDATE", CLAIM_COLUMNS),
     (&["assay.verification"], "UPDATE", VERIFICATION_COLUMNS),
     (&["assay.parked"], "UPDATE", &["noticed_at"]),
+    (SEALED, "SELECT", &[]),
+    (SEALED, "INSERT", &[]),
+    (&["assay.evidence"], "UPDATE", &["state", "why"]),
+    (&["assay.act"], "INSERT", &[]),
 ];
 const CLAIM_COLUMNS: &[&str] = &[
     "state",
@@ -66,6 +71,9 @@ const WORKER_SHOULD_NOT: &[Grant] = &[
     (APPENDED, "UPDATE", &[]),
     (APPENDED, "DELETE", &[]),
     (APPENDED, "TRUNCATE", &[]),
+    (&["assay.checkpoint", "assay.checkpoint_leaf"], "UPDATE", &[]),
+    (SEALED, "DELETE", &[]),
+    (&["assay.erasure"], "INSERT", &[]),
     (&["assay.settlement", "ledger_entries"], "INSERT", &[]),
     (&["users"], "UPDATE", &[]),
 ];
