@@ -23,7 +23,8 @@ GRANT USAGE ON SCHEMA assay TO assay_worker, assay_settlement, assay_operator;
 GRANT SELECT ON assay.migration TO assay_worker, assay_settlement, assay_operator;
 
 -- `assay work`: appends to the log and decides; holds claims. Nothing of settlement.
-GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.verification, assay.parked TO assay_worker;
+GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, assay.verification, assay.parked
+    TO assay_worker;
 GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found, first_not_found)
     ON assay.claim TO assay_worker;
 GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assay.verification TO assay_worker;

@@ -211,9 +211,13 @@ pub fn chain_hash_of(previous: Digest, seq: u32, entry: &Entry, content: Digest)
 /// invisible characters that reorder or hide text, become `\u{…}`. `PostgreSQL` refuses NUL, terminals obey ESC.
 /// What makes one emoji out of several characters stays.
 pub fn escape_control(text: &str) -> String {
+    // Most texts are plain: nothing in them is to be decoded.
+    let plain = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~');
+    let end = text.bytes().position(|byte| !plain(&byte)).unwrap_or(text.len());
     let mut escaped = String::with_capacity(text.len());
-    let mut before = None;
-    let mut rest = text.chars();
+    escaped.push_str(&text[..end]);
+    let mut before = escaped.chars().next_back();
+    let mut rest = text[end..].chars();
     while let Some(c) = rest.next() {
         let stays = matches!(c, '\n' | '\t') || joins_emoji(before, c, rest.clone().next());
         if !stays && (c.is_control() || is_invisible(c)) {

@@ -10,7 +10,7 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, 
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -75,6 +75,7 @@ pub(crate) async fn run(settings: &OsStr) {
         }
     });
     let mut claims = PgConnection::connect(&database).await.unwrap();
+    claims.execute(CLAIM_TABLE).await.unwrap();
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while to_claim.recv_many(&mut batch, BATCH).await > 0 {
@@ -107,6 +108,14 @@ pub(crate) async fn run(settings: &OsStr) {
     }
 }
 
+/// A claim in one row, with its message: the floor writes it once and never again.
+const CLAIM_TABLE: &str = "
+    CREATE TABLE floor_claim (
+        job_id text, attempt integer, submission bytea, plan_choice bytea, message bytea, state text,
+        verification_id uuid, holder text, due_at timestamptz, starts integer, PRIMARY KEY (job_id, attempt)
+    ) WITH (toast_tuple_target = 8160);
+    ALTER TABLE floor_claim ALTER message SET STORAGE EXTERNAL";
+
 async fn claim(connection: &mut PgConnection, deliveries: impl Iterator<Item = Delivery>) -> Vec<Claimed> {
     let jobs: Vec<_> = deliveries
         .map(|delivery| {
@@ -120,7 +129,7 @@ async fn claim(connection: &mut PgConnection, deliveries: impl Iterator<Item = D
         .collect();
     let digest = [7_u8; 32];
     sqlx::query(
-        "INSERT INTO assay.claim (job_id, attempt, submission, plan_choice, message, state, verification_id, holder,
+        "INSERT INTO floor_claim (job_id, attempt, submission, plan_choice, message, state, verification_id, holder,
                                   due_at, starts)
          SELECT job_id, 0, submission, plan_choice, message, 'running', id, 'floor', now() + interval '30 s', 1
          FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::uuid[])

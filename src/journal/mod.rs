@@ -178,11 +178,13 @@ pub(crate) fn ending_words(
         Ok(decision) => serde_json::to_string(decision)
             .map(|content| (decision.outcome.as_str(), content))
             .map_err(|error| JournalError::Damaged(error.to_string())),
-        Err(error) => Ok((
-            "error",
-            serde_json::json!({"error": error.kind, "message": error.message}).to_string(),
-        )),
+        Err(error) => Ok(("error", error_words(error))),
     }
+}
+
+/// How an error is written at a verification's end, as JSON.
+pub(crate) fn error_words(error: &GradeError) -> String {
+    serde_json::json!({"error": error.kind, "message": error.message}).to_string()
 }
 
 /// Where verifications and their logs are kept. What a method has returned `Ok` for is durable.

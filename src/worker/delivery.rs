@@ -20,7 +20,7 @@ use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::JobId;
-use crate::journal::{Cause, Chain, JournalError, NewVerification, ending_words};
+use crate::journal::{Cause, Chain, JournalError, NewVerification, error_words};
 use crate::journal::{
     ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
 };
@@ -145,8 +145,7 @@ impl Worker {
             (None, Some(self.alone.read().await))
         };
         let (log, reader) = Log::new(self.clock.clone(), hand_in.submission.secrets.clone());
-        let recording = recorder::record(self.writer.clone(), of.clone(), chain, reader, cancel.clone());
-        tell_history(&log, &held, suspected).await;
+        let recording = recorder::record(&self.writer, &of, chain, reader, &cancel);
         let context = Context {
             log,
             clock: self.clock.clone(),
@@ -157,37 +156,28 @@ impl Worker {
                 Lane::Judge => JudgeSlots::Wait(Arc::clone(&self.judge_slots)),
             },
         };
-        let verification = if hand_in.cancelled {
-            let text = "closed without a verdict: the sender called the job off";
-            context.log.info(Audience::Public, text).await;
-            None
-        } else {
-            if hand_in.cancellation_requested {
-                let text =
-                    "the sender asked to call the job off after the hand-in: noted, and graded all the same";
-                context.log.info(Audience::Public, text).await;
-            }
-            Some(self.grade(hand_in, plan, &held, &context).await)
+        let grading = async {
+            tell_history(&context.log, &held, suspected).await;
+            self.grade_unless_cancelled(hand_in, plan, &held, context).await
         };
-        drop(context);
-        let chain = recording
-            .await
-            .map_err(|error| JournalError::Lost(error.to_string()))??;
+        let (verification, recorded) = tokio::join!(grading, recording);
+        let (chain, last_links) = recorded?;
         self.crash.reached(CrashPoint::BeforeCommit, Some(&of.job_id));
         let (state, next) = self.ending_state(hand_in, verification.as_ref(), &held, (&of, chain))?;
-        let (outcome, decision) = match &verification {
-            Some(verification) => ending_words(&verification.decision)?,
-            None => ("closed", "{}".to_owned()),
+        let (outcome, error) = match verification.as_ref().map(|verification| &verification.decision) {
+            Some(Ok(decision)) => (decision.outcome.as_str(), None),
+            Some(Err(error)) => ("error", Some(error_words(error))),
+            None => ("closed", None),
         };
         let ending = Ending {
             of: of.clone(),
             state: state.clone(),
             outcome,
-            decision,
+            error,
             chain,
             at: self.clock.now(),
         };
-        if !self.writer.end(ending, Vec::new()).await? {
+        if !self.writer.end(ending, last_links).await? {
             // Somebody took over while we ran: what they decide counts, and the message is theirs.
             tracing::info!("the claim was taken over: nothing of this run counts");
             return Ok(Then::Done);
@@ -226,6 +216,27 @@ impl Worker {
         }
         self.crash.reached(CrashPoint::BeforeAck, Some(&of.job_id));
         Ok(next)
+    }
+
+    /// Takes the context with it: the log ends with the last word of the graders.
+    async fn grade_unless_cancelled(
+        &self,
+        hand_in: &HandIn,
+        plan: &Plan,
+        held: &Held,
+        context: Context,
+    ) -> Option<Verification> {
+        if hand_in.cancelled {
+            let text = "closed without a verdict: the sender called the job off";
+            context.log.info(Audience::Public, text).await;
+            return None;
+        }
+        if hand_in.cancellation_requested {
+            let text =
+                "the sender asked to call the job off after the hand-in: noted, and graded all the same";
+            context.log.info(Audience::Public, text).await;
+        }
+        Some(self.grade(hand_in, plan, held, &context).await)
     }
 
     async fn grade(&self, hand_in: &HandIn, plan: &Plan, held: &Held, context: &Context) -> Verification {

@@ -138,7 +138,7 @@ async fn the_workers_role_moves_no_money() {
         "UPDATE jobs SET status = 'verified'",
         "UPDATE assay.switch SET is_on = false",
         "UPDATE assay.held SET approved_by = 'me'",
-        "UPDATE assay.claim SET message = ''",
+        "UPDATE assay.hand_in SET message = ''",
         "DELETE FROM assay.claim",
         "SELECT balance_cents FROM users",
         "SELECT * FROM withdrawals",
@@ -226,7 +226,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
             of,
             state,
             outcome: "verified",
-            decision: "{}".to_owned(),
+            error: None,
             chain,
             at: Timestamp::now(),
         };

@@ -147,6 +147,9 @@ enum Side {
 static COMPARING: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from)));
 
+/// Bytes of both sides that are compared on the runtime's own thread: about a millisecond for the worst of texts.
+const SMALL_BYTES: usize = 8 * 1024;
+
 struct Diff(Arc<Settled>);
 
 struct Settled {
@@ -164,6 +167,9 @@ impl Grader for Diff {
     }
 
     async fn grade(&self, submission: &Submission, _context: &Context) -> Result<Verdict, GradeError> {
+        if let Some(compared) = self.0.grade_small(submission) {
+            return compared;
+        }
         let (diff, submission) = (Arc::clone(&self.0), submission.clone());
         let _slot = COMPARING
             .acquire()
@@ -178,6 +184,16 @@ impl Grader for Diff {
 }
 
 impl Settled {
+    /// Compares at once where both sides are in memory and small: handing them to another thread costs more.
+    fn grade_small(&self, submission: &Submission) -> Option<Result<Verdict, GradeError>> {
+        let Side::Text(expected) = &self.expected else {
+            return None;
+        };
+        let small = expected.len() + submission.output_text.len() <= SMALL_BYTES;
+        (small && self.actual.is_none())
+            .then(|| self.compare(expected, submission.output_text.as_bytes()))
+    }
+
     fn grade(&self, submission: &Submission) -> Result<Verdict, GradeError> {
         let expected = match &self.expected {
             Side::Text(bytes) => Arc::clone(bytes),
@@ -196,7 +212,11 @@ impl Settled {
                 None => return Ok(Verdict::fail(format!("the file `{name}` was not handed in"))),
             },
         };
-        compare(&expected, &actual, self.comparator, &self.options)
+        self.compare(&expected, &actual)
+    }
+
+    fn compare(&self, expected: &[u8], actual: &[u8]) -> Result<Verdict, GradeError> {
+        compare(expected, actual, self.comparator, &self.options)
             .map(verdict)
             .map_err(|error| match error {
                 CompareError::Option(error) => GradeError::new(ErrorKind::PlanInvalid, error.to_string()),

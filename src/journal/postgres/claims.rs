@@ -200,13 +200,16 @@ impl PgJournal {
                 AS new (job_id, attempt, submission, plan_choice, message, traceparent, verification_id, plan_name,
                         plan_digest, started_at)
             ), fresh AS (
-                INSERT INTO assay.claim (job_id, attempt, submission, plan_choice, message, traceparent, state,
+                INSERT INTO assay.claim (job_id, attempt, submission, plan_choice, traceparent, state,
                                          verification_id, holder, due_at, starts)
-                SELECT job_id, attempt, submission, plan_choice, message, traceparent, 'running',
+                SELECT job_id, attempt, submission, plan_choice, traceparent, 'running',
                        verification_id, $11, now() + $12 * interval '1 millisecond', 1
                 FROM new
                 ON CONFLICT (job_id, attempt) DO NOTHING
                 RETURNING verification_id
+            ), kept AS (
+                INSERT INTO assay.hand_in (job_id, attempt, message)
+                SELECT job_id, attempt, message FROM new JOIN fresh USING (verification_id)
             )
             INSERT INTO assay.verification (id, job_id, attempt, cause, plan_name, plan_digest, submission, worker,
                                             started_at)

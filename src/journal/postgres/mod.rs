@@ -70,6 +70,10 @@ struct Shared {
     place: String,
 }
 
+/// Plans are made once for each connection, when the tables may still be empty: one that reads a whole table would
+/// be kept while the table grows. Every statement of ours has an index.
+const STEADY_PLANS: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+
 fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
@@ -84,7 +88,7 @@ impl PgJournal {
     pub async fn connect(url: &str, connections: u32) -> Result<Self, JournalError> {
         // What cannot be parsed may hold a password: never repeated.
         let options = PgConnectOptions::from_str(url).map_err(|_| JournalError::Url)?;
-        let options = options.application_name("assay");
+        let options = options.application_name("assay").options(STEADY_PLANS);
         let place = format!(
             "postgres://{}:{}/{}",
             options.get_host(),

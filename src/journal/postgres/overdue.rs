@@ -43,7 +43,7 @@ impl PgJournal {
         limit: u32,
     ) -> Result<Vec<Overdue>, JournalError> {
         let rows = sqlx::query(
-            "SELECT message, traceparent FROM assay.claim
+            "SELECT message, traceparent FROM assay.claim JOIN assay.hand_in USING (job_id, attempt)
              WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
                AND (state = 'waiting' AND for_judge) = $2
              ORDER BY due_at LIMIT $3",
@@ -86,7 +86,8 @@ impl PgJournal {
         rows.iter().map(outcome_of).collect()
     }
 
-    /// Notes that outcomes were confirmed by the broker: they are not published again.
+    /// Notes that outcomes were confirmed by the broker: they are not published again. Does not wait for the disk: what is
+    /// lost with the server is published once more.
     ///
     /// # Errors
     /// Where the database refuses.
@@ -96,8 +97,9 @@ impl PgJournal {
             .map(|(_, attempt, _)| super::journal::attempt(*attempt))
             .collect();
         sqlx::query(
-            "UPDATE assay.claim c SET due_at = NULL
-             FROM unnest($1::text[], $2::int4[], $3::uuid[]) AS done (job_id, attempt, id)
+            "WITH hasty AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
+             UPDATE assay.claim c SET due_at = NULL
+             FROM hasty, unnest($1::text[], $2::int4[], $3::uuid[]) AS done (job_id, attempt, id)
              WHERE c.job_id = done.job_id AND c.attempt = done.attempt AND c.verification_id = done.id
                AND c.state = 'decided'",
         )

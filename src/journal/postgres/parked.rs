@@ -152,8 +152,12 @@ impl PgJournal {
         } = unplanned;
         let mut transaction = self.pool().begin().await?;
         sqlx::query(
-            "INSERT INTO assay.claim (job_id, attempt, submission, plan_choice, message, traceparent, state)
-             VALUES ($1, $2, $3, $4, $5, $6, 'waiting') ON CONFLICT (job_id, attempt) DO NOTHING",
+            "WITH fresh AS (
+                INSERT INTO assay.claim (job_id, attempt, submission, plan_choice, traceparent, state)
+                VALUES ($1, $2, $3, $4, $6, 'waiting') ON CONFLICT (job_id, attempt) DO NOTHING
+                RETURNING job_id, attempt
+             )
+             INSERT INTO assay.hand_in (job_id, attempt, message) SELECT job_id, attempt, $5 FROM fresh",
         )
         .bind(job_id.as_str())
         .bind(attempt(*number)?)

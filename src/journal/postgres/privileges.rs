@@ -28,7 +28,7 @@ pub struct Privileges {
 /// A privilege on tables, or on some of their columns where they are named.
 type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
 
-const APPENDED: &[&str] = &["assay.log", "assay.decision"];
+const APPENDED: &[&str] = &["assay.log", "assay.decision", "assay.hand_in"];
 const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
 const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];

@@ -17,11 +17,16 @@ pub(super) type Entries<'a> = (&'a Written, &'a Vec<Link>);
 /// The end of a verification, with its last entries.
 pub(super) type End<'a> = (&'a Ending, &'a Vec<Link>);
 
+/// Whether the same was written before, and perhaps committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Repeated(pub(super) bool);
+
 /// One statement: endings go into the claims that are still held, and only what belongs to a held claim is written.
 pub(super) async fn write(
     journal: &PgJournal,
     entries: &[Entries<'_>],
     ends: &[End<'_>],
+    repeated: Repeated,
 ) -> Result<HashSet<Uuid>, JournalError> {
     let ending_ids: HashSet<_> = ends.iter().map(|(ending, _)| ending.of.id).collect();
     let alive: Vec<_> = entries
@@ -38,7 +43,7 @@ pub(super) async fn write(
     };
     let ending = || ends.iter().map(|(ending, _)| *ending);
     let columns: Vec<_> = ending().map(|ending| Columns::of(&ending.state)).collect();
-    let rows = sqlx::query(WRITE)
+    let rows = sqlx::query(if repeated.0 { WRITE_AGAIN } else { WRITE })
         .bind(
             ending()
                 .map(|ending| ending.of.job_id.as_str())
@@ -58,7 +63,7 @@ pub(super) async fn write(
         .bind(ending().map(|ending| ending.outcome).collect::<Vec<_>>())
         .bind(
             ending()
-                .map(|ending| ending.decision.as_str())
+                .map(|ending| ending.error.as_deref())
                 .collect::<Vec<_>>(),
         )
         .bind(
@@ -190,7 +195,11 @@ impl<'a> Columns<'a> {
     }
 }
 
-const WRITE: &str = "
+/// The statement, with what happens to an entry that is there already.
+macro_rules! write_with {
+    ($on_conflict:literal) => {
+        concat!(
+            "
     WITH ending AS (
         SELECT * FROM unnest($1::text[], $2::int4[], $3::uuid[], $4::text[], $5::int8[], $6::int4[], $7::int4[],
                              $8::timestamptz[], $9::text[], $10::text[], $11::int4[], $12::bytea[], $13::bytea[],
@@ -218,7 +227,9 @@ const WRITE: &str = "
                                $26::timestamptz[], $27::bytea[], $28::bytea[])
         AS l (job_id, id, seq, type, content, audience, created_at, salt, hash)
         WHERE l.id IN (SELECT id FROM ended UNION ALL SELECT id FROM alive)
-        ON CONFLICT (verification_id, seq) DO NOTHING
+        ",
+            $on_conflict,
+            "
     ), decided AS (
         INSERT INTO assay.decision (verification_id, job_id, attempt, trigger, outcome, message, traceparent)
         SELECT id, job_id, attempt, 'submission', outcome, message, traceparent
@@ -233,4 +244,11 @@ const WRITE: &str = "
         FROM ending JOIN ended USING (id) WHERE reason IS NOT NULL
         ON CONFLICT (digest, reason) WHERE closed_at IS NULL DO NOTHING
     )
-    SELECT id FROM ended UNION ALL SELECT id FROM alive";
+    SELECT id FROM ended UNION ALL SELECT id FROM alive"
+        )
+    };
+}
+
+const WRITE: &str = write_with!("");
+/// Asks the index about every entry, which the first time would be for nothing.
+const WRITE_AGAIN: &str = write_with!("ON CONFLICT (verification_id, seq) DO NOTHING");

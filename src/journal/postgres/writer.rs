@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::claims::milliseconds;
-use super::statement::{End, Entries, write};
+use super::statement::{End, Entries, Repeated, write};
 use super::{PgJournal, is_passing};
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -79,8 +79,8 @@ pub struct Ending {
     pub state: EndingState,
     /// How it ended, in one word: `verified`, `retry`, `error`, `closed`.
     pub outcome: &'static str,
-    /// The decision, or the error, as JSON.
-    pub decision: String,
+    /// The error, as JSON, where it came to one. A decision is kept with its message.
+    pub error: Option<String>,
     /// Where its chain ends.
     pub chain: Chain,
     /// When.
@@ -243,7 +243,7 @@ async fn flush(journal: &PgJournal, batch: Batch) {
         .iter()
         .map(|(ending, links, _)| (ending, links))
         .collect();
-    match write_patiently(journal, &entries, &ends).await {
+    match write_patiently(journal, &entries, &ends, Repeated(false)).await {
         Ok(held) => {
             for (of, _, fenced) in batch.entries {
                 if !held.contains(&of.id.uuid()) {
@@ -257,14 +257,14 @@ async fn flush(journal: &PgJournal, batch: Batch) {
         Err(error) => {
             tracing::error!(error = %crate::causes::in_full(&error), "a batch broke: each verification is written alone");
             for (of, links, fenced) in batch.entries {
-                match write_patiently(journal, &[(&of, &links)], &[]).await {
+                match write_patiently(journal, &[(&of, &links)], &[], Repeated(true)).await {
                     Ok(held) if held.contains(&of.id.uuid()) => {}
                     // A log with a hole is none: the verification ends here.
                     Ok(_) | Err(_) => fenced.cancel(),
                 }
             }
             for (ending, links, told) in batch.ends {
-                let written = write_patiently(journal, &[], &[(&ending, &links)]).await;
+                let written = write_patiently(journal, &[], &[(&ending, &links)], Repeated(true)).await;
                 let _ = told.send(written.map(|held| held.contains(&ending.of.id.uuid())));
             }
         }
@@ -277,17 +277,17 @@ async fn write_patiently(
     journal: &PgJournal,
     entries: &[Entries<'_>],
     ends: &[End<'_>],
+    mut repeated: Repeated,
 ) -> Result<HashSet<Uuid>, JournalError> {
     let mut pause = Duration::from_millis(50);
-    let mut again = false;
     loop {
-        match journal.within(write(journal, entries, ends)).await {
-            Ok(held) if again => return journal.within(add_already_ended(journal, held, ends)).await,
+        match journal.within(write(journal, entries, ends, repeated)).await {
+            Ok(held) if repeated.0 => return journal.within(add_already_ended(journal, held, ends)).await,
             Err(error) if is_passing(&error) => {
                 tracing::warn!(error = %crate::causes::in_full(&error), "writes wait for the database");
                 tokio::time::sleep(pause).await;
                 pause = (2 * pause).min(Duration::from_secs(1));
-                again = true;
+                repeated = Repeated(true);
             }
             written => return written,
         }

@@ -66,7 +66,7 @@ pub(super) fn ending(claim: &NewClaim, state: EndingState) -> Ending {
             EndingState::Closed => "closed",
         },
         state,
-        decision: "{}".into(),
+        error: None,
         chain: Chain::new(claim.verification.chain_start()),
         at: Timestamp::from_second(2).unwrap(),
     }

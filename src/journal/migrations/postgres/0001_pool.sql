@@ -1,14 +1,13 @@
 -- The pool's tables. `assay setup` makes them as their owner; the workers' and settlement's roles own none of them
 -- (docs/deploying.md).
 
--- What was handed in at one attempt, kept until it has ended, whatever becomes of the queue. `verification_id` is the
--- fencing token: whoever writes must hold it.
+-- How far the work on one hand-in is. `verification_id` is the fencing token: whoever writes must hold it. The message is
+-- kept apart (assay.hand_in), since a claim is written several times and the message once.
 CREATE TABLE assay.claim (
     job_id          text        NOT NULL,
     attempt         integer     NOT NULL,
     submission      bytea       NOT NULL,             -- digest of what was handed in, as stated
     plan_choice     bytea       NOT NULL,             -- digest of how the message names its plan
-    message         bytea       NOT NULL,             -- the submitted-job message with the whole job
     traceparent     text,
     state           text        NOT NULL CHECK (state IN ('running', 'waiting', 'decided', 'parked', 'closed')),
     verification_id uuid,                             -- the run that holds it, or that decided
@@ -22,9 +21,17 @@ CREATE TABLE assay.claim (
     first_not_found timestamptz,
     received_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (job_id, attempt)
-) WITH (fillfactor = 80, toast_tuple_target = 8160);
-ALTER TABLE assay.claim ALTER message SET STORAGE EXTERNAL;
+) WITH (fillfactor = 80);
 CREATE INDEX claim_due ON assay.claim (due_at) WHERE due_at IS NOT NULL;
+
+-- What was handed in at one attempt: the submitted-job message with the whole job, kept whatever becomes of the queue.
+CREATE TABLE assay.hand_in (
+    job_id  text    NOT NULL,
+    attempt integer NOT NULL,
+    message bytea   NOT NULL,
+    PRIMARY KEY (job_id, attempt)
+) WITH (toast_tuple_target = 8160);
+ALTER TABLE assay.hand_in ALTER message SET STORAGE EXTERNAL;
 
 -- One row for each run of a plan over a submission.
 CREATE TABLE assay.verification (
@@ -39,11 +46,11 @@ CREATE TABLE assay.verification (
     started_at    timestamptz NOT NULL,
     ended_at      timestamptz,
     outcome       text,                               -- verified | retry | error | taken-over
-    decision      text,                               -- the decision, or the error, as JSON
+    decision      text,                               -- as JSON: the error, or a decision that is not in assay.decision
     entries       integer,                            -- length of the chain; none while it runs
     head          bytea,                              -- hash of its last entry; none while it runs
     taken_over_by uuid
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 50);                             -- every row is written twice: the second time beside the first
 CREATE INDEX verification_job ON assay.verification (job_id, started_at);
 
 -- The verification log. Append-only.
@@ -185,6 +192,10 @@ CREATE TRIGGER act_is_append_only BEFORE UPDATE OR DELETE ON assay.act
     FOR EACH ROW EXECUTE FUNCTION assay.refuse();
 CREATE TRIGGER act_is_not_emptied BEFORE TRUNCATE ON assay.act
     FOR EACH STATEMENT EXECUTE FUNCTION assay.refuse();
+CREATE TRIGGER hand_in_is_append_only BEFORE UPDATE OR DELETE ON assay.hand_in
+    FOR EACH ROW EXECUTE FUNCTION assay.refuse();
+CREATE TRIGGER hand_in_is_not_emptied BEFORE TRUNCATE ON assay.hand_in
+    FOR EACH STATEMENT EXECUTE FUNCTION assay.refuse();
 CREATE TRIGGER claims_are_kept BEFORE DELETE ON assay.claim
     FOR EACH ROW EXECUTE FUNCTION assay.refuse();
 CREATE TRIGGER verifications_are_kept BEFORE DELETE ON assay.verification
@@ -198,16 +209,16 @@ BEGIN
     IF OLD.ended_at IS NOT NULL THEN
         RAISE EXCEPTION 'verification % has ended', OLD.id USING ERRCODE = 'restrict_violation';
     END IF;
-    IF (OLD.id, OLD.job_id, OLD.attempt, OLD.cause, OLD.plan_name, OLD.plan_digest, OLD.submission, OLD.started_at)
-        IS DISTINCT FROM
-       (NEW.id, NEW.job_id, NEW.attempt, NEW.cause, NEW.plan_name, NEW.plan_digest, NEW.submission, NEW.started_at)
-    THEN
-        RAISE EXCEPTION 'what verification % is about never changes', OLD.id USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN NEW;
+    RAISE EXCEPTION 'what verification % is about never changes', OLD.id USING ERRCODE = 'restrict_violation';
 END $$;
+-- The condition is on the trigger, so that the function is not called for every end.
 CREATE TRIGGER verification_stays BEFORE UPDATE ON assay.verification
-    FOR EACH ROW EXECUTE FUNCTION assay.verification_stays();
+    FOR EACH ROW WHEN (
+        OLD.ended_at IS NOT NULL
+        OR (OLD.id, OLD.job_id, OLD.attempt, OLD.cause, OLD.plan_name, OLD.plan_digest, OLD.submission, OLD.started_at)
+            IS DISTINCT FROM
+           (NEW.id, NEW.job_id, NEW.attempt, NEW.cause, NEW.plan_name, NEW.plan_digest, NEW.submission, NEW.started_at)
+    ) EXECUTE FUNCTION assay.verification_stays();
 
 -- The marketplace's five fields, as the public may see them.
 CREATE VIEW assay.verification_log AS
