@@ -23,11 +23,12 @@ use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use keeping::JournalKeeper;
 pub use postgres::{
-    Applied, Change, Checked, ClaimAnswer, Claims, Decided, DecisionRow, DisputeItem, DisputeSet, Effect,
-    Ending, EndingState, ExceptionRow, GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim,
-    NewDispute, NewException, NewParked, Overdue, Overturned, Overturning, ParkedRow, Pause, PgJournal,
-    PgLeases, Progress, SUSPECT_AFTER, Selected, SetLock, SetState, Settled, Settlement, Situation, Stage,
-    StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
+    Applied, Audited, AuditedDecision, Change, Checked, ClaimAnswer, Claims, Decided, DisputeItem,
+    DisputeSet, Effect, Ending, EndingState, EraseError, Erased, Erasure, ExceptionRow, GroupWriter, Held,
+    HeldRow, HoldReason, KeptFile, Market, Movement, NewClaim, NewDispute, NewException, NewParked, Orphan,
+    OrphanOf, Overdue, Overturned, Overturning, ParkedRow, Pause, PgJournal, PgLeases, Progress,
+    SUSPECT_AFTER, Scope, Sealing, Selected, SetLock, SetState, Settled, Settlement, SettlementRow,
+    Situation, Stage, StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
 };
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
