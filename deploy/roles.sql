@@ -23,10 +23,15 @@ GRANT USAGE ON SCHEMA assay TO assay_worker, assay_settlement, assay_operator;
 GRANT SELECT ON assay.migration TO assay_worker, assay_settlement, assay_operator;
 
 -- `assay work`: appends to the log and decides; holds claims. Nothing of settlement.
-GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, assay.verification, assay.parked
+GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, assay.verification, assay.parked,
+                         assay.model_call
     TO assay_worker;
 GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found, first_not_found)
     ON assay.claim TO assay_worker;
+GRANT SELECT, INSERT, DELETE ON assay.share TO assay_worker;
+GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO assay_worker;
+-- FOR UPDATE asks for the right to update.
+GRANT SELECT, INSERT, UPDATE ON assay.budget TO assay_worker;
 GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assay.verification TO assay_worker;
 GRANT UPDATE (noticed_at, closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_worker;
 

@@ -14,7 +14,7 @@ use crate::config::CommonArgs;
 use crate::desk::read_job;
 use crate::entry::escape_control;
 use crate::evidence::{self, Network, Sources};
-use crate::graders::rubric::Judge;
+use crate::graders::rubric::{Judge, nothing_kept};
 use crate::graders::{Context, JudgeSlots, Tools, build};
 use crate::log::Log;
 use crate::sandbox::{ModuleSource, Sandbox};
@@ -110,6 +110,7 @@ pub(super) async fn run(args: CheckArgs, common: &CommonArgs) -> Result<Exit, Cl
         let tools = Tools {
             sandbox,
             judge: Judge::none(),
+            calls: nothing_kept(),
             reveal: true,
         };
         build(&plan.graders[0], &tools)?

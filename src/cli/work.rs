@@ -10,11 +10,13 @@ use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config, Lost};
 use crate::evidence::Network;
-use crate::graders::rubric::Judge;
+use crate::graders::rubric::{Judge, JudgeSettings};
 use crate::health::{HealthServer, Heart};
 #[cfg(debug_assertions)]
 use crate::job::JobId;
+use crate::journal::PgLeases;
 use crate::metrics::Metrics;
+use crate::pacing::Pacer;
 use crate::receipt::SigningKey;
 use crate::shutdown;
 #[cfg(debug_assertions)]
@@ -96,7 +98,17 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
     let sandbox = parts::sandbox(&config)?;
     parts::tell_confinement(&sandbox).await?;
     let judge = match &config.judge {
-        Some(settings) => Judge::live(settings.clone()).map_err(CliError::usage)?,
+        Some(settings) => {
+            let leases = PgLeases::new(journal.clone(), settings.base_url.clone());
+            // Two processes of one name must not use one share.
+            let holder = format!("{} {}", config.pool.worker, uuid::Uuid::now_v7());
+            let pacer = Pacer::shared(settings.pacer.pace(), Arc::new(leases), holder);
+            let settings = JudgeSettings {
+                pacer,
+                ..settings.clone()
+            };
+            Judge::live(settings).map_err(CliError::usage)?
+        }
         None => Judge::none(),
     };
     let key = SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?;

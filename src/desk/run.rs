@@ -16,7 +16,7 @@ use crate::evidence::{Network, Sources};
 use crate::graders::rubric::Judge;
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::Job;
-use crate::journal::{self, Cause, Journal, JournalError, NewVerification};
+use crate::journal::{self, Cause, Journal, JournalError, JournalKeeper, NewVerification};
 use crate::log::Log;
 use crate::outcome::{Expect, GraderReport, Verification};
 use crate::plan::{Plan, Stage};
@@ -105,8 +105,11 @@ impl Desk {
             network: Some(Network::default()),
             ..Sources::default()
         };
+        let journal = Arc::clone(&self.journal);
         let tools = Tools {
             judge,
+            // Whoever runs a fixture wants to hear the judge anew.
+            calls: JournalKeeper::of(journal, id, (&job.id, new.attempt), false),
             sandbox: self.sandbox.clone(),
             reveal: plan.reveal,
         };

@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::rubric::Judge;
+use super::rubric::{CallKeeper, Judge};
 use crate::clock::Clock;
 use crate::log::Log;
 use crate::sandbox::Sandbox;
@@ -64,6 +64,8 @@ pub struct Tools {
     pub sandbox: Sandbox,
     /// Answers rubrics.
     pub judge: Judge,
+    /// Where the calls of models are kept.
+    pub calls: Arc<dyn CallKeeper>,
     /// Whether the plan lets the submitter see expected text, hidden criteria and the like.
     pub reveal: bool,
 }

@@ -4,9 +4,11 @@
 //! pool's needs (claims, leases, group commits, settlement) is in `postgres` alone.
 
 mod chain;
+mod keeping;
 pub mod postgres;
 mod recorder;
 mod sqlite;
+mod sqlite_calls;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,15 +16,17 @@ use jiff::Timestamp;
 use crate::digest::Digest;
 use crate::entry::{Entry, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
+use crate::model_call::{ModelCall, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
+pub use keeping::JournalKeeper;
 pub use postgres::{
     Applied, Change, Checked, ClaimAnswer, Claims, Decided, DecisionRow, DisputeItem, DisputeSet, Effect,
     Ending, EndingState, ExceptionRow, GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim,
     NewDispute, NewException, NewParked, Overdue, Overturned, Overturning, ParkedRow, Pause, PgJournal,
-    Progress, SUSPECT_AFTER, Selected, SetLock, SetState, Settled, Settlement, Situation, Stage,
+    PgLeases, Progress, SUSPECT_AFTER, Selected, SetLock, SetState, Settled, Settlement, Situation, Stage,
     StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
 };
 pub use recorder::record;
@@ -214,6 +218,24 @@ pub trait Journal: Send + Sync {
 
     /// The verification's entries from place `seq` on.
     async fn entries_from(&self, id: VerificationId, seq: u32) -> Result<Vec<LogEntry>, JournalError>;
+
+    /// Keeps a call of a model that a verification of that hand-in made. Whether the verification still holds its claim
+    /// does not matter: the call was paid for.
+    async fn keep_call(
+        &self,
+        about: (VerificationId, &JobId, u32),
+        call: &ModelCall,
+    ) -> Result<(), JournalError>;
+
+    /// The latest answer to that question, from any verification of that hand-in, that may be used again.
+    async fn paid_call(&self, hand_in: (&JobId, u32), key: Digest)
+    -> Result<Option<ModelCall>, JournalError>;
+
+    /// The verification's calls of models in the order of time.
+    async fn model_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError>;
+
+    /// What was spent on models: for the job, and by everybody today.
+    async fn spent(&self, job_id: &JobId) -> Result<Spent, JournalError>;
 
     /// The ids of all jobs, the latest verified first; at most `limit`.
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError>;

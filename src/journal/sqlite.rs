@@ -12,8 +12,10 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, SqlitePool};
 
 use super::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words};
+use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId};
 use crate::job::JobId;
+use crate::model_call::{ModelCall, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
@@ -202,6 +204,30 @@ impl Journal for SqliteJournal {
         rows.iter().map(log_entry).collect()
     }
 
+    async fn keep_call(
+        &self,
+        about: (VerificationId, &JobId, u32),
+        call: &ModelCall,
+    ) -> Result<(), JournalError> {
+        self.insert_call(about, call).await
+    }
+
+    async fn paid_call(
+        &self,
+        hand_in: (&JobId, u32),
+        key: Digest,
+    ) -> Result<Option<ModelCall>, JournalError> {
+        self.select_paid_call(hand_in, key).await
+    }
+
+    async fn model_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError> {
+        self.select_calls(id).await
+    }
+
+    async fn spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
+        self.select_spent(job_id).await
+    }
+
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError> {
         let rows = sqlx::query(
             "SELECT job_id FROM verification GROUP BY job_id ORDER BY max(started_at) DESC, job_id LIMIT ?",
@@ -254,13 +280,13 @@ fn log_entry(row: &SqliteRow) -> Result<LogEntry, JournalError> {
     })
 }
 
-fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &str) -> Result<T, JournalError> {
+pub(super) fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &str) -> Result<T, JournalError> {
     let text: &str = row.try_get(column)?;
     text.parse()
         .map_err(|_| JournalError::Damaged(format!("{column} `{text}`")))
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, JournalError> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, JournalError> {
     let microseconds: i64 = row.try_get(column)?;
     Timestamp::from_microsecond(microseconds)
         .map_err(|_| JournalError::Damaged(format!("{column} {microseconds}")))

@@ -74,6 +74,11 @@ pub enum ReverifyError {
         /// Its digest.
         digest: String,
     },
+    /// The kept plan is understood otherwise by this version.
+    #[error(
+        "this version reads the kept plan `{0}` otherwise than the one that judged: name another with --plan"
+    )]
+    PlanReadOtherwise(String),
     /// The plan cannot be used.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -89,9 +94,6 @@ pub enum ReverifyError {
     /// The broker.
     #[error("the decision is stored, and settlement applies it; its message could not be published yet")]
     Queue(#[from] QueueError),
-    /// The decision is not the effective one.
-    #[error("verification {0} is not the effective decision any more: somebody has overturned it meanwhile")]
-    NotEffective(VerificationId),
     /// A preview was not signed with this key.
     #[error("the preview of verification {0} was not signed with this key as it is stored: verify it again")]
     Forged(VerificationId),

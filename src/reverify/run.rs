@@ -16,7 +16,9 @@ use crate::entry::{Audience, Entry, LogEntry, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::rubric::Judge;
 use crate::graders::{Context, JudgeSlots, Tools};
-use crate::journal::{Cause, Journal as _, JournalError, NewDispute, NewVerification, PgJournal};
+use crate::journal::{
+    Cause, Journal as _, JournalError, JournalKeeper, NewDispute, NewVerification, PgJournal,
+};
 use crate::log::{Log, LogReader};
 use crate::message::OutcomeMessage;
 use crate::outcome::Verification;
@@ -100,8 +102,11 @@ impl Reverifier {
             deadline: Instant::now() + self.limit,
             judge_slots: JudgeSlots::Unlimited,
         };
+        let about = (&new.job_id, new.attempt);
         let tools = Tools {
             judge,
+            // Somebody wants to hear the judge anew, or exactly what he said then.
+            calls: JournalKeeper::of(Arc::new(self.journal.clone()), new.id, about, false),
             sandbox,
             reveal: plan.reveal,
         };

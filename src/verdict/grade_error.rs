@@ -55,6 +55,8 @@ kinds! {
     ModelStreamCut = "model-stream-cut",
     /// The model's endpoint refuses the request itself: key, model name, parameters.
     ModelRequestRefused = "model-request-refused",
+    /// No model is set up to answer rubrics.
+    NoJudge = "no-judge",
     /// The journal cannot be written or read.
     Journal = "journal",
     /// The broker cannot be reached.
@@ -118,6 +120,7 @@ impl ErrorKind {
             | Self::Cancelled => Recourse::Transient,
             Self::InputRefused
             | Self::ModelRequestRefused
+            | Self::NoJudge
             | Self::PlanInvalid
             | Self::ExpectedUnusable
             | Self::ScriptRefused
@@ -249,6 +252,7 @@ mod tests {
             assert_eq!(kind.recourse(), Recourse::Transient, "{row}");
         }
         let parks = [
+            ("no judge is set up", NoJudge),
             ("plan missing or broken", PlanInvalid),
             ("expected text missing or broken", ExpectedUnusable),
             ("module refused", ScriptRefused),

@@ -21,7 +21,7 @@ use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::JobId;
-use crate::journal::{Cause, Chain, JournalError, NewVerification, error_words};
+use crate::journal::{Cause, Chain, JournalError, JournalKeeper, NewVerification, error_words};
 use crate::journal::{
     ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
 };
@@ -160,7 +160,8 @@ impl Worker {
         };
         let grading = async {
             tell_history(&context.log, &held, suspected).await;
-            self.grade_unless_cancelled(hand_in, plan, &held, context).await
+            self.grade_unless_cancelled(hand_in, plan, (&held, &of), context)
+                .await
         };
         let (verification, recorded) = tokio::join!(grading, recording);
         let (chain, last_links) = recorded?;
@@ -228,7 +229,7 @@ impl Worker {
         &self,
         hand_in: &HandIn,
         plan: &Plan,
-        held: &Held,
+        (held, of): (&Held, &Written),
         context: Context,
     ) -> Option<Verification> {
         if hand_in.cancelled {
@@ -241,10 +242,16 @@ impl Worker {
                 "the sender asked to call the job off after the hand-in: noted, and graded all the same";
             context.log.info(Audience::Public, text).await;
         }
-        Some(self.grade(hand_in, plan, held, &context).await)
+        Some(self.grade(hand_in, plan, (held, of), &context).await)
     }
 
-    async fn grade(&self, hand_in: &HandIn, plan: &Plan, held: &Held, context: &Context) -> Verification {
+    async fn grade(
+        &self,
+        hand_in: &HandIn,
+        plan: &Plan,
+        (held, of): (&Held, &Written),
+        context: &Context,
+    ) -> Verification {
         let sources = Sources {
             network: Some(Network {
                 gone_for_good: retry::gone_for_good(held.not_found),
@@ -252,8 +259,12 @@ impl Worker {
             }),
             ..Sources::default()
         };
+        let journal = Arc::new(self.journal.clone());
+        let about = (&of.job_id, of.attempt);
         let tools = Tools {
             judge: self.judge.clone(),
+            // What a run before a crash has paid for is used again.
+            calls: JournalKeeper::of(journal, of.id, about, true),
             sandbox: self.sandbox.clone(),
             reveal: plan.reveal,
         };

@@ -436,7 +436,8 @@ async fn what_a_role_lacks_and_what_it_has_too_much_is_told() {
         [
             "INSERT on assay.log",
             "INSERT on assay.decision",
-            "INSERT on assay.hand_in"
+            "INSERT on assay.hand_in",
+            "INSERT on assay.model_call"
         ],
         "a worker is no settler"
     );

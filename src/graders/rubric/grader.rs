@@ -1,14 +1,16 @@
 //! The grader: asks, checks the answer, adds up.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::time::sleep_until;
 
 use super::answer::{self, Answer, AnswerError};
+use super::asking::Asker;
 use super::fence::Nonce;
 use super::form;
 use super::judge::{Finish, Judge, Question, Reply, content_key};
-use super::listener::Listener;
+use super::keeper::CallKeeper;
 use super::prompt::Prompt;
 use super::quotes::QuoteError;
 use super::score::tally;
@@ -37,6 +39,7 @@ pub(super) struct Rubric {
     prompt_digest: Digest,
     schema: Value,
     judge: Judge,
+    calls: Arc<dyn CallKeeper>,
     /// Who may read what tells of hidden criteria.
     audience: Audience,
     reveal: bool,
@@ -77,6 +80,7 @@ impl Rubric {
             template,
             prompt_digest: file.digest,
             judge: tools.judge.clone(),
+            calls: Arc::clone(&tools.calls),
             audience: if tools.reveal {
                 Audience::Public
             } else {
@@ -99,6 +103,12 @@ impl Grader for Rubric {
         self.worth_asking(&shown, log).await?;
         let prompt = Prompt::new(&self.template, &self.settings.criteria, &shown);
         let mut complaint: Option<AnswerError> = None;
+        let asker = Asker {
+            judge: &self.judge,
+            calls: &self.calls,
+            context,
+            audience: self.audience,
+        };
         for asked_before in 0..MAX_QUESTIONS {
             let without_nonce = prompt.messages(Nonce::NONE, complaint.as_ref());
             let model = self.settings.model.as_deref();
@@ -109,11 +119,12 @@ impl Grader for Rubric {
                 messages: prompt.messages(Nonce::draw(), complaint.as_ref()),
                 schema: &self.schema,
                 asked_before,
+                sample: 0,
                 key: content_key(&without_nonce, model, &self.schema, 0),
             };
-            let reply = self.ask(&question, context).await?;
-            match self.read(&reply, &shown) {
-                Ok(answers) => return self.verdict(&answers, reply.model, &shown, log),
+            let asked = asker.ask(&question, |reply| self.read(reply, &shown)).await?;
+            match asked.answer {
+                Ok(answers) => return self.verdict(&answers, asked.model, &shown, log),
                 Err(error) => {
                     let text = format!("the judge's answer is off the menu: {error}");
                     log.info(Audience::Operator, text).await;
@@ -153,46 +164,6 @@ impl Rubric {
         log.info(Audience::Operator, format!("not shown to the judge: {left_out}"))
             .await;
         Ok(())
-    }
-
-    /// Asks once, unless the verification is called off or out of time.
-    async fn ask(&self, question: &Question<'_>, context: &Context) -> Result<Reply, GradeError> {
-        let log = &context.log;
-        let mut listener = Listener::new(log.clone(), self.audience);
-        let reply = tokio::select! {
-            biased;
-            () = context.cancel.cancelled() => {
-                Err(GradeError::new(ErrorKind::Cancelled, "the verification was called off while the judge wrote"))
-            }
-            () = sleep_until(context.deadline) => {
-                let message = "the verification's time ran out while the judge wrote";
-                Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
-            }
-            reply = self.judge.ask(question, &mut listener) => reply,
-        };
-        listener.end().await;
-        let how = match &reply {
-            Ok(reply) => format!("{} answered", reply.model),
-            Err(error) => format!("the call failed ({})", error.kind),
-        };
-        let tokens = listener.usage.map_or_else(
-            || "tokens not reported".to_owned(),
-            |usage| {
-                format!(
-                    "{} tokens in, {} out",
-                    usage.prompt_tokens, usage.completion_tokens
-                )
-            },
-        );
-        let mode = self.judge.mode().as_str();
-        log.info(Audience::Operator, format!("judge ({mode}): {how}; {tokens}"))
-            .await;
-        let reply = reply?;
-        if reply.finish == Finish::Refused {
-            let message = "the judge refused to judge this submission; look at it yourself";
-            return Err(GradeError::new(ErrorKind::JudgeRefused, message));
-        }
-        Ok(reply)
     }
 
     /// Reads the answers and looks their evidence up.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::kept::Kept;
 use super::listener::Listener;
 use super::live::Live;
 use super::model::JudgeSettings;
@@ -14,6 +15,7 @@ use super::recorded::Tape;
 use super::scripted::Script;
 use super::settings::{Criterion, Settings};
 use crate::digest::{Digest, FieldHasher};
+use crate::model_call::{CallFinish, ModelCall, TokenUsage};
 use crate::plan::Plan;
 use crate::verdict::{ErrorKind, GradeError};
 
@@ -67,6 +69,8 @@ pub enum JudgeMode {
     Replay,
     /// From a file that somebody wrote by hand.
     Scripted,
+    /// From the calls that an earlier verification kept.
+    Kept,
     /// From nowhere: none is set up.
     None,
 }
@@ -79,6 +83,7 @@ impl JudgeMode {
             Self::Record => "record",
             Self::Replay => "replay",
             Self::Scripted => "scripted",
+            Self::Kept => "kept",
             Self::None => "none",
         }
     }
@@ -93,6 +98,7 @@ enum Source {
     Record(Live, Tape),
     Replay(Tape),
     Scripted(Script),
+    Kept(Kept),
     None,
 }
 
@@ -132,6 +138,12 @@ impl Judge {
         Ok(Self(Arc::new(Source::Scripted(Script::open(path)?))))
     }
 
+    /// Answers come from the calls that an earlier verification kept, in the order of time. A question that was not asked
+    /// then is an error ([`ErrorKind::ReplayMismatch`]); a call that failed then fails in the same way.
+    pub fn kept(calls: impl IntoIterator<Item = ModelCall>) -> Self {
+        Self(Arc::new(Source::Kept(Kept::new(calls))))
+    }
+
     /// Nobody answers: every question is an error that says what to set up.
     pub fn none() -> Self {
         Self(Arc::new(Source::None))
@@ -165,7 +177,7 @@ impl Judge {
                 }
             }
             Source::Scripted(script) => script.check_against(&rubrics),
-            Source::Replay(_) | Source::None => Ok(()),
+            Source::Replay(_) | Source::Kept(_) | Source::None => Ok(()),
         }
     }
 
@@ -176,7 +188,26 @@ impl Judge {
             Source::Record(..) => JudgeMode::Record,
             Source::Replay(_) => JudgeMode::Replay,
             Source::Scripted(_) => JudgeMode::Scripted,
+            Source::Kept(_) => JudgeMode::Kept,
             Source::None => JudgeMode::None,
+        }
+    }
+
+    /// The model that is asked where the plan names none.
+    pub(super) fn default_model(&self) -> Option<String> {
+        self.model().and_then(Live::default_model)
+    }
+
+    /// What is asked for beside the words.
+    pub(super) fn parameters(&self, model: Option<&str>) -> Value {
+        self.model()
+            .map_or_else(|| json!({}), |live| live.parameters(model))
+    }
+
+    fn model(&self) -> Option<&Live> {
+        match &*self.0 {
+            Source::Live(live) | Source::Record(live, _) => Some(live),
+            Source::Replay(_) | Source::Scripted(_) | Source::Kept(_) | Source::None => None,
         }
     }
 
@@ -195,10 +226,11 @@ impl Judge {
             }
             Source::Replay(tape) => tape.recall(question).await?,
             Source::Scripted(script) => script.answer(question)?,
+            Source::Kept(kept) => kept.recall(question)?,
             Source::None => {
                 let message = "no judge is set up: set OPENAI_BASE_URL and OPENAI_API_KEY, or give the fixture \
                                recorded or scripted answers";
-                return Err(GradeError::new(ErrorKind::ModelRequestRefused, message));
+                return Err(GradeError::new(ErrorKind::NoJudge, message));
             }
         };
         listener.usage = reply.usage;
@@ -242,6 +274,13 @@ pub(super) struct Message {
     pub(super) content: String,
 }
 
+impl Message {
+    /// The messages as JSON text, as they are kept.
+    pub(super) fn as_json(messages: &[Self]) -> String {
+        json!(messages).to_string()
+    }
+}
+
 /// One question to a judge.
 pub(super) struct Question<'a> {
     /// Name of the grader in the plan.
@@ -256,6 +295,8 @@ pub(super) struct Question<'a> {
     pub(super) schema: &'a Value,
     /// How often this was asked before.
     pub(super) asked_before: usize,
+    /// Which of several askings of the same question, from 0.
+    pub(super) sample: u32,
     /// Says what is asked: everything above but the nonce.
     pub(super) key: Digest,
 }
@@ -273,17 +314,6 @@ pub(super) fn content_key(messages: &[Message], model: Option<&str>, schema: &Va
     hasher.finish()
 }
 
-/// Tokens that a call used, as the server counted them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Usage {
-    /// Tokens of the question.
-    #[serde(default)]
-    pub(super) prompt_tokens: u64,
-    /// Tokens of the answer and its reasoning.
-    #[serde(default)]
-    pub(super) completion_tokens: u64,
-}
-
 /// How an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finish {
@@ -297,6 +327,17 @@ pub(super) enum Finish {
     Refused,
 }
 
+impl From<Finish> for CallFinish {
+    fn from(finish: Finish) -> Self {
+        match finish {
+            Finish::Complete => Self::Complete,
+            Finish::Truncated => Self::Truncated,
+            Finish::TooLong => Self::TooLong,
+            Finish::Refused => Self::Refused,
+        }
+    }
+}
+
 /// What a judge replied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Reply {
@@ -307,5 +348,5 @@ pub(super) struct Reply {
     /// The model as the server named it.
     pub(super) model: String,
     /// Tokens used.
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Option<TokenUsage>,
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::judge::Usage;
 use crate::entry::Audience;
 use crate::log::Log;
+use crate::model_call::TokenUsage;
 
 /// Largest piece of reasoning in one log entry, in bytes.
 const MAX_PIECE_BYTES: usize = 1024;
@@ -31,7 +31,11 @@ pub(super) struct Listener {
     pieces: usize,
     heard_bytes: usize,
     /// Tokens used so far, where the server has said so.
-    pub(super) usage: Option<Usage>,
+    pub(super) usage: Option<TokenUsage>,
+    /// The answer so far, without reasoning.
+    pub(super) answer: String,
+    /// Whether the endpoint refused the schema of the answer, so that asking in words may do.
+    pub(super) schema_refused: bool,
 }
 
 impl Listener {
@@ -45,6 +49,8 @@ impl Listener {
             pieces: 0,
             heard_bytes: 0,
             usage: None,
+            answer: String::new(),
+            schema_refused: false,
         }
     }
 

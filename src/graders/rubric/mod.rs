@@ -6,11 +6,14 @@
 //! [`GradeError`], never a verdict.
 
 mod answer;
+mod asking;
 mod excerpt;
 mod fence;
 mod form;
 mod grader;
 mod judge;
+mod keeper;
+mod kept;
 mod listener;
 mod live;
 mod model;
@@ -29,6 +32,7 @@ use super::{Grader, Kind, Tools};
 use crate::plan::{KindRules, PlannedGrader, Stage};
 use crate::verdict::GradeError;
 pub use judge::{Judge, JudgeError, JudgeMode};
+pub use keeper::{CallKeeper, nothing_kept};
 pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
 
 /// The kind `rubric`.

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::judge::{Finish, JudgeError, Question, Reply, Usage};
+use super::judge::{Finish, JudgeError, Question, Reply};
 use crate::digest::Digest;
+use crate::model_call::TokenUsage;
 use crate::verdict::{ErrorKind, GradeError};
 
 /// Version of the file's form.
@@ -39,7 +40,7 @@ struct Take {
     /// The model as the server named it.
     model: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    usage: Option<Usage>,
+    usage: Option<TokenUsage>,
     /// The answer, line by line.
     answer: Vec<String>,
 }

@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
 use crate::journal::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words};
+use crate::model_call::{ModelCall, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
@@ -111,6 +112,30 @@ impl Journal for PgJournal {
                 .fetch_all(&self.pool())
                 .await?;
         rows.iter().map(log_entry).collect()
+    }
+
+    async fn keep_call(
+        &self,
+        about: (VerificationId, &JobId, u32),
+        call: &ModelCall,
+    ) -> Result<(), JournalError> {
+        self.within(self.insert_call(about, call)).await
+    }
+
+    async fn paid_call(
+        &self,
+        hand_in: (&JobId, u32),
+        key: Digest,
+    ) -> Result<Option<ModelCall>, JournalError> {
+        self.within(self.select_paid_call(hand_in, key)).await
+    }
+
+    async fn model_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError> {
+        self.within(self.select_calls(id)).await
+    }
+
+    async fn spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
+        self.within(self.select_spent(job_id)).await
     }
 
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError> {

@@ -1,10 +1,12 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
 mod brakes;
+mod budget;
 mod claims;
 mod dispute_sets;
 mod disputes;
 mod journal;
+mod judging;
 mod market;
 mod overdue;
 mod parked;
@@ -27,6 +29,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
 pub use brakes::{ExceptionRow, HeldRow, Pause};
+pub use budget::PgLeases;
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
 pub use dispute_sets::{DisputeItem, DisputeSet, Selected, SetLock, SetState};
 pub use disputes::{DecisionRow, NewDispute, Overturned, Overturning};

@@ -28,8 +28,9 @@ pub struct Privileges {
 /// A privilege on tables, or on some of their columns where they are named.
 type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
 
-const APPENDED: &[&str] = &["assay.log", "assay.decision", "assay.hand_in"];
+const APPENDED: &[&str] = &["assay.log", "assay.decision", "assay.hand_in", "assay.model_call"];
 const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
+const SHARED: &[&str] = &["assay.budget", "assay.share"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
 const WORKER: &[Grant] = &[
@@ -41,6 +42,11 @@ const WORKER: &[Grant] = &[
     (&["assay.claim"], "UPDATE", CLAIM_COLUMNS),
     (&["assay.verification"], "UPDATE", VERIFICATION_COLUMNS),
     (&["assay.parked"], "UPDATE", PARKED_COLUMNS),
+    (SHARED, "SELECT", &[]),
+    (SHARED, "INSERT", &[]),
+    (&["assay.budget"], "UPDATE", &[]),
+    (&["assay.share"], "DELETE", &[]),
+    (&["assay.share"], "UPDATE", SHARE_COLUMNS),
 ];
 const CLAIM_COLUMNS: &[&str] = &[
     "state",
@@ -53,6 +59,7 @@ const CLAIM_COLUMNS: &[&str] = &[
     "not_found",
     "first_not_found",
 ];
+const SHARE_COLUMNS: &[&str] = &["wanted", "share", "until", "older_share", "older_until"];
 const PARKED_COLUMNS: &[&str] = &[
     "noticed_at",
     "closed_at",

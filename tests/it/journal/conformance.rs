@@ -9,6 +9,7 @@ use assay::journal::{
     Cause, ChainError, Journal, JournalError, NewVerification, PgJournal, SqliteJournal, VerificationRow,
     verify_chain,
 };
+use assay::model_call::{CallFinish, ModelCall, TokenUsage};
 use assay::outcome::{Decision, Outcome};
 use assay::plan::PlanRef;
 use assay::verdict::{ErrorKind, GradeError, Score};
@@ -58,6 +59,7 @@ async fn conforms(journal: &dyn Journal) {
     a_verification_ends_once(journal).await;
     an_ended_or_unknown_verification_takes_no_entries(journal).await;
     verifications_of_a_job_come_oldest_first(journal).await;
+    calls_of_models_are_kept_and_found_again(journal).await;
 }
 
 async fn entries_come_back_as_they_were_written(journal: &dyn Journal) {
@@ -140,6 +142,86 @@ async fn entries_come_back_as_they_were_written(journal: &dyn Journal) {
         matches!(verify_chain(&claimed, &read), Err(ChainError::Outcome { .. })),
         "an outcome nobody told"
     );
+}
+
+fn call(answer: Option<&str>) -> ModelCall {
+    let at = Timestamp::now();
+    let at = Timestamp::from_microsecond(at.as_microsecond()).unwrap();
+    ModelCall {
+        id: uuid::Uuid::now_v7(),
+        grader: "quality".into(),
+        criteria: vec!["tone".into(), "sum".into()],
+        sample: 2,
+        model_asked: "asked".into(),
+        model: Some("served-1".into()),
+        judge_mode: "live".into(),
+        parameters: serde_json::json!({"temperature": 0.5}),
+        prompt: Some("[\"a NUL \0 of a stranger\"]".into()),
+        prompt_digest: Digest::of(b"prompt"),
+        answer: answer.map(str::to_owned),
+        answer_digest: answer.map(|answer| Digest::of(answer.as_bytes())),
+        finish: CallFinish::Complete,
+        rejected: None,
+        usage: Some(TokenUsage {
+            prompt_tokens: 100,
+            completion_tokens: 20,
+        }),
+        usage_estimated: false,
+        cost_microcents: Some(1_500),
+        key: Digest::of(b"question"),
+        reused: None,
+        started_at: at,
+        ended_at: at,
+    }
+}
+
+async fn calls_of_models_are_kept_and_found_again(journal: &dyn Journal) {
+    let (first, second) = (new("calls", 1), new("calls", 2));
+    journal.begin(&first).await.unwrap();
+    journal.begin(&second).await.unwrap();
+    let about = (first.id, &first.job_id, 2);
+    let unusable = [
+        ModelCall {
+            finish: CallFinish::Failed(ErrorKind::ModelStreamCut),
+            rejected: Some("cut".into()),
+            usage: None,
+            cost_microcents: None,
+            ..call(None)
+        },
+        ModelCall {
+            finish: CallFinish::Truncated,
+            ..call(Some("{"))
+        },
+        ModelCall {
+            rejected: Some("off the menu".into()),
+            ..call(Some("no"))
+        },
+        call(Some(" \n")),
+    ];
+    for call in &unusable {
+        journal.keep_call(about, call).await.unwrap();
+    }
+    let key = Digest::of(b"question");
+    assert_eq!(journal.paid_call((&first.job_id, 2), key).await.unwrap(), None);
+    let good = call(Some("\0 {}"));
+    journal
+        .keep_call((second.id, &first.job_id, 2), &good)
+        .await
+        .unwrap();
+    let found = journal.paid_call((&first.job_id, 2), key).await.unwrap();
+    assert_eq!(found.as_ref(), Some(&good));
+    for (attempt, key) in [(1, key), (2, Digest::of(b"another question"))] {
+        assert_eq!(
+            journal.paid_call((&first.job_id, attempt), key).await.unwrap(),
+            None
+        );
+    }
+    assert_eq!(journal.model_calls(first.id).await.unwrap(), unusable);
+    assert_eq!(journal.model_calls(second.id).await.unwrap(), [good]);
+    let spent = journal.spent(&first.job_id).await.unwrap();
+    assert_eq!((spent.on_job, spent.today), (6_000, 6_000));
+    let nothing = journal.spent(&JobId::new("another")).await.unwrap();
+    assert_eq!((nothing.on_job, nothing.today), (0, 6_000));
 }
 
 async fn a_verification_ends_once(journal: &dyn Journal) {

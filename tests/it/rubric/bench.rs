@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use assay::clock::Clock;
 use assay::entry::{Entry, EntryType};
-use assay::graders::rubric::{Judge, JudgeSettings};
+use assay::graders::rubric::{CallKeeper, Judge, JudgeSettings, nothing_kept};
 use assay::graders::{self, Context, Grader, Tools};
 use assay::log::{Log, LogReader};
 use assay::plan::{Plan, PlanFolders};
@@ -54,6 +54,7 @@ impl Bench {
         let tools = Tools {
             sandbox,
             judge,
+            calls: nothing_kept(),
             reveal: false,
         };
         let submission = Submission::of(&job);
@@ -69,6 +70,21 @@ impl Bench {
                 judge_slots: assay::graders::JudgeSlots::Unlimited,
             },
             entries,
+        }
+    }
+
+    /// The same with another judge, its calls kept there.
+    pub(super) fn kept_by(self, judge: Judge, calls: Arc<dyn CallKeeper>, more: Value) -> Self {
+        let cache = tempfile::tempdir().unwrap();
+        let tools = Tools {
+            sandbox: Sandbox::new(SandboxConfig::new(cache.path().join("cache"))).unwrap(),
+            judge,
+            calls,
+            reveal: false,
+        };
+        Self {
+            grader: graders::build(&plan(more).graders[0], &tools).unwrap(),
+            ..self
         }
     }
 

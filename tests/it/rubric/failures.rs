@@ -45,7 +45,8 @@ async fn no_trouble_of_the_model_becomes_a_verdict() {
             "400",
             Script::body(400, r#"{"error": {"message": "m"}}"#),
             ModelRequestRefused,
-            1,
+            // Once with a schema, once in words.
+            2,
         ),
         ("401", Script::body(401, ""), ModelRequestRefused, 1),
         ("403", Script::body(403, ""), ModelRequestRefused, 1),
@@ -205,7 +206,7 @@ async fn a_model_that_says_nothing_or_is_not_there_is_unavailable() {
     let (result, _) = Bench::new(judge).grade().await;
     assert_eq!(result.unwrap_err().kind, ErrorKind::ModelUnavailable);
     let (result, _) = Bench::new(Judge::none()).grade().await;
-    insta::assert_snapshot!(result.unwrap_err(), @"model-request-refused: no judge is set up: set OPENAI_BASE_URL and OPENAI_API_KEY, or give the fixture recorded or scripted answers");
+    insta::assert_snapshot!(result.unwrap_err(), @"no-judge: no judge is set up: set OPENAI_BASE_URL and OPENAI_API_KEY, or give the fixture recorded or scripted answers");
 }
 
 #[tokio::test]

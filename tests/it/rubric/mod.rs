@@ -2,6 +2,7 @@
 
 mod bench;
 mod failures;
+mod kept;
 mod model;
 mod recorded;
 mod scripted;

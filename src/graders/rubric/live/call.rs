@@ -1,8 +1,10 @@
 //! One call: the request, and the answer as it streams in.
 
+use std::collections::HashSet;
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::error::OpenAIError;
@@ -19,7 +21,8 @@ use super::chunk::Chunk;
 use super::endpoint::Endpoint;
 use super::transport::{StatusError, Transport};
 use crate::entry::cut;
-use crate::verdict::{ErrorKind, GradeError};
+use crate::pacing::Ended;
+use crate::verdict::{ErrorKind, GradeError, Recourse};
 
 /// Most bytes of reasoning that are passed on; a model that thinks without end is cut off.
 const MAX_REASONING_BYTES: usize = 2 * 1024 * 1024;
@@ -27,11 +30,32 @@ const MAX_REASONING_BYTES: usize = 2 * 1024 * 1024;
 /// Longest model name that is taken from a server, in bytes.
 const MAX_MODEL_BYTES: usize = 200;
 
+/// Tokens of an answer, where nobody has set a limit to it.
+const USUAL_ANSWER: u32 = 1_000;
+
+/// A call that gave no answer.
+struct Failed {
+    error: GradeError,
+    /// For how long the endpoint wants no other.
+    retry_after: Option<Duration>,
+}
+
+impl From<GradeError> for Failed {
+    fn from(error: GradeError) -> Self {
+        Self {
+            error,
+            retry_after: None,
+        }
+    }
+}
+
 /// A model behind an endpoint.
 pub(in super::super) struct Live {
     settings: JudgeSettings,
     endpoint: Endpoint,
     http: reqwest::Client,
+    /// Models for which the endpoint has refused a schema.
+    plain: Mutex<HashSet<String>>,
 }
 
 impl Live {
@@ -56,6 +80,7 @@ impl Live {
             settings,
             endpoint,
             http,
+            plain: Mutex::default(),
         })
     }
 
@@ -64,24 +89,81 @@ impl Live {
         self.settings.model.is_some()
     }
 
-    /// Sends one request and reads its answer.
+    /// The model that is asked where a rubric names none.
+    pub(in super::super) fn default_model(&self) -> Option<String> {
+        self.settings.model.clone()
+    }
+
+    /// What is asked for beside the words.
+    pub(in super::super) fn parameters(&self, model: Option<&str>) -> Value {
+        json!({
+            "endpoint": self.settings.base_url,
+            "response_format": self.format(model).as_str(),
+            "temperature": self.settings.temperature,
+            "max_completion_tokens": self.settings.max_completion_tokens,
+        })
+    }
+
+    /// How the form of the answer is asked for: in words only once the endpoint has refused a schema for that model.
+    fn format(&self, model: Option<&str>) -> ResponseFormat {
+        let model = model.or(self.settings.model.as_deref()).unwrap_or_default();
+        let plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        if plain.contains(model) {
+            ResponseFormat::Text
+        } else {
+            self.settings.response_format
+        }
+    }
+
+    fn speaks_plain(&self, model: Option<&str>) {
+        let model = model.or(self.settings.model.as_deref()).unwrap_or_default();
+        let mut plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
+        plain.insert(model.to_owned());
+    }
+
+    /// Sends one request, when it is its turn, and reads its answer.
     pub(in super::super) async fn ask(
         &self,
         question: &Question<'_>,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
         let limit = self.settings.call_timeout;
-        timeout(limit, self.call(question, listener))
+        let turn = self.settings.pacer.enter(self.estimate(question)).await;
+        let answer = timeout(limit, self.call(question, listener))
             .await
             .unwrap_or_else(|_| {
                 let message = format!("the model gave no whole answer within {} s", limit.as_secs_f64());
-                Err(GradeError::new(ErrorKind::ModelUnavailable, message))
-            })
+                Err(GradeError::new(ErrorKind::ModelUnavailable, message).into())
+            });
+        turn.ended(match &answer {
+            Err(failed) if failed.error.kind == ErrorKind::ModelRateLimited => Ended::TooMuch {
+                retry_after: failed.retry_after,
+            },
+            Err(failed) if failed.error.recourse() == Recourse::Transient => Ended::Trouble,
+            Ok(_) | Err(_) => Ended::Answered {
+                tokens: listener
+                    .usage
+                    .map(|usage| usage.prompt_tokens + usage.completion_tokens),
+            },
+        });
+        answer.map_err(|failed| failed.error)
     }
 
-    async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, GradeError> {
+    /// Tokens that the call will use, roughly: a token is three to four bytes of most texts.
+    fn estimate(&self, question: &Question<'_>) -> u64 {
+        let bytes: usize = question
+            .messages
+            .iter()
+            .map(|message| message.content.len())
+            .sum();
+        let answer = self.settings.max_completion_tokens.unwrap_or(USUAL_ANSWER);
+        bytes as u64 / 3 + u64::from(answer)
+    }
+
+    async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, Failed> {
         let too_long = Arc::new(AtomicBool::new(false));
-        let request = self.request(question)?;
+        let format = self.format(question.model);
+        let request = self.request(question, format)?;
         let client = Client::build(self.http.clone(), self.endpoint.clone()).with_http_service(Transport {
             http: self.http.clone(),
             api_key: self.settings.api_key.clone(),
@@ -91,7 +173,13 @@ impl Live {
         let mut stream = chat
             .create_stream_byot::<_, Chunk>(request)
             .await
-            .map_err(|error| call_error(&error))?;
+            .map_err(|error| {
+                if format == ResponseFormat::JsonSchema && is_refused_as_it_is(&error) {
+                    listener.schema_refused = true;
+                    self.speaks_plain(question.model);
+                }
+                call_error(&error)
+            })?;
         let mut hearing = Hearing::default();
         loop {
             let due = listener.due();
@@ -107,17 +195,17 @@ impl Live {
                 // What was already finished is whole, whatever happens to the connection afterwards.
                 Some(Err(_)) if hearing.finish.is_some() => break,
                 Some(Err(_)) if too_long.load(Ordering::Relaxed) => hearing.finish = Some(Finish::TooLong),
-                Some(Err(error)) => return Err(stream_error(&error)),
+                Some(Err(error)) => return Err(stream_error(&error).into()),
                 None => break,
             }
             if hearing.finish == Some(Finish::TooLong) {
                 break;
             }
         }
-        hearing.reply(question.model.or(self.settings.model.as_deref()), listener)
+        Ok(hearing.reply(question.model.or(self.settings.model.as_deref()), listener)?)
     }
 
-    fn request(&self, question: &Question<'_>) -> Result<Value, GradeError> {
+    fn request(&self, question: &Question<'_>, format: ResponseFormat) -> Result<Value, GradeError> {
         let Some(model) = question.model.or(self.settings.model.as_deref()) else {
             let error = JudgeError::NoModel(question.grader.to_owned());
             return Err(GradeError::new(ErrorKind::ModelRequestRefused, error.to_string()));
@@ -128,7 +216,7 @@ impl Live {
             "stream": true,
             "stream_options": {"include_usage": true},
         });
-        if self.settings.response_format == ResponseFormat::JsonSchema {
+        if format == ResponseFormat::JsonSchema {
             request["response_format"] = json!({
                 "type": "json_schema",
                 "json_schema": {"name": "answers", "strict": true, "schema": question.schema},
@@ -147,7 +235,6 @@ impl Live {
 /// What was heard of an answer so far.
 #[derive(Default)]
 struct Hearing {
-    text: String,
     refusal: bool,
     reasoning_bytes: usize,
     model: Option<String>,
@@ -172,9 +259,9 @@ impl Hearing {
             listener.hear(&reasoning).await;
             let content = delta.content.unwrap_or_default();
             listener.hear(&content).await;
-            self.text.push_str(&content);
+            listener.answer.push_str(&content);
             self.refusal |= delta.refusal.is_some_and(|refusal| !refusal.is_empty());
-            if self.text.len() > MAX_ANSWER_BYTES || self.reasoning_bytes > MAX_REASONING_BYTES {
+            if listener.answer.len() > MAX_ANSWER_BYTES || self.reasoning_bytes > MAX_REASONING_BYTES {
                 self.finish = Some(Finish::TooLong);
             }
         }
@@ -196,7 +283,7 @@ impl Hearing {
             return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
         };
         Ok(Reply {
-            text: self.text,
+            text: listener.answer.clone(),
             finish: if self.refusal { Finish::Refused } else { finish },
             model: cut(
                 self.model.as_deref().or(asked_model).unwrap_or_default(),
@@ -208,10 +295,17 @@ impl Hearing {
 }
 
 /// What a call that gave no stream means. Nothing of the answer's body is in the text.
-fn call_error(error: &OpenAIError) -> GradeError {
-    match error {
+fn call_error(error: &OpenAIError) -> Failed {
+    let error = match error {
         OpenAIError::Boxed(boxed) => match boxed.downcast_ref::<StatusError>() {
-            Some(error) => status_error(error),
+            Some(error) => {
+                return Failed {
+                    error: status_error(error),
+                    retry_after: error
+                        .retry_after
+                        .map(|seconds| Duration::from_secs(seconds.into())),
+                };
+            }
             None => GradeError::new(ErrorKind::ModelUnavailable, "the model's endpoint cannot be used"),
         },
         OpenAIError::Reqwest(error) => {
@@ -234,7 +328,23 @@ fn call_error(error: &OpenAIError) -> GradeError {
         | OpenAIError::FileSaveError(_)
         | OpenAIError::FileReadError(_)
         | OpenAIError::StreamError(_) => stream_error(error),
-    }
+    };
+    error.into()
+}
+
+/// Whether the endpoint may take the same question without a schema: it found something wrong with the request, and
+/// not with its size.
+fn is_refused_as_it_is(error: &OpenAIError) -> bool {
+    let OpenAIError::Boxed(boxed) = error else {
+        return false;
+    };
+    boxed.downcast_ref::<StatusError>().is_some_and(|error| {
+        let wrong = matches!(
+            error.status,
+            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
+        );
+        wrong && error.code.as_deref() != Some("context_length_exceeded")
+    })
 }
 
 fn stream_error(error: &OpenAIError) -> GradeError {

@@ -1,0 +1,266 @@
+//! Asks one question: uses an answer that was paid for, or asks the judge; keeps the call whatever becomes of it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::time::sleep_until;
+use uuid::Uuid;
+
+use super::answer::AnswerError;
+use super::judge::{Finish, Judge, Message, Question, Reply};
+use super::keeper::CallKeeper;
+use super::listener::Listener;
+use crate::digest::Digest;
+use crate::entry::Audience;
+use crate::graders::Context;
+use crate::model_call::{CallFinish, ModelCall};
+use crate::secrets::Redacted;
+use crate::verdict::{ErrorKind, GradeError};
+
+/// Asks the questions of one grader.
+pub(super) struct Asker<'a> {
+    /// Who answers.
+    pub(super) judge: &'a Judge,
+    /// Where calls are kept.
+    pub(super) calls: &'a Arc<dyn CallKeeper>,
+    /// Log, clock, deadline.
+    pub(super) context: &'a Context,
+    /// Who may read the judge's words.
+    pub(super) audience: Audience,
+}
+
+/// What came of a question.
+pub(super) struct Asked<T> {
+    /// The answer as read, or what is wrong with it.
+    pub(super) answer: Result<T, AnswerError>,
+    /// The model as the server named it.
+    pub(super) model: String,
+}
+
+impl Asker<'_> {
+    /// Asks, unless the verification is called off or out of time, and reads the answer with `read`.
+    pub(super) async fn ask<T>(
+        &self,
+        question: &Question<'_>,
+        read: impl Fn(&Reply) -> Result<T, AnswerError>,
+    ) -> Result<Asked<T>, GradeError> {
+        if let Some(call) = self.calls.paid(question.key).await? {
+            return self.use_again(question, &call, read).await;
+        }
+        let (mut reply, plain) = self.call(question, &read).await;
+        if plain && reply.is_err() {
+            let text = "the endpoint refuses the schema of the answer: asked in words from now on";
+            self.context.log.info(Audience::Operator, text).await;
+            (reply, _) = self.call(question, &read).await;
+        }
+        let (reply, answer) = reply?;
+        if reply.finish == Finish::Refused {
+            let message = "the judge refused to judge this submission; look at it yourself";
+            return Err(GradeError::new(ErrorKind::JudgeRefused, message));
+        }
+        Ok(Asked {
+            answer,
+            model: reply.model,
+        })
+    }
+
+    /// The answer of an earlier run over the same hand-in, as if the judge had given it now.
+    async fn use_again<T>(
+        &self,
+        question: &Question<'_>,
+        paid: &ModelCall,
+        read: impl Fn(&Reply) -> Result<T, AnswerError>,
+    ) -> Result<Asked<T>, GradeError> {
+        let log = &self.context.log;
+        let reply = Reply {
+            text: paid.answer.clone().unwrap_or_default(),
+            finish: Finish::Complete,
+            model: paid.model.clone().unwrap_or_default(),
+            usage: paid.usage,
+        };
+        let mut listener = Listener::new(log.clone(), self.audience);
+        listener.hear(&reply.text).await;
+        listener.end().await;
+        let text = "the judge is not asked again: this answer was paid for in an earlier run";
+        log.info(Audience::Operator, text).await;
+        let answer = read(&reply);
+        let now = self.context.clock.now();
+        let call = ModelCall {
+            id: Uuid::now_v7(),
+            rejected: answer.as_ref().err().map(ToString::to_string),
+            cost_microcents: Some(0),
+            reused: Some(paid.reused.unwrap_or(paid.id)),
+            started_at: now,
+            ended_at: now,
+            grader: question.grader.to_owned(),
+            ..paid.clone()
+        };
+        self.calls.keep(&call).await?;
+        Ok(Asked {
+            answer,
+            model: reply.model,
+        })
+    }
+
+    /// One call. Also says whether it is worth asking again without a schema.
+    async fn call<T>(
+        &self,
+        question: &Question<'_>,
+        read: impl Fn(&Reply) -> Result<T, AnswerError>,
+    ) -> (Result<(Reply, Result<T, AnswerError>), GradeError>, bool) {
+        let Context {
+            log,
+            clock,
+            cancel,
+            deadline,
+            ..
+        } = self.context;
+        let mut listener = Listener::new(log.clone(), self.audience);
+        let mut unkept = Unkept {
+            calls: Arc::clone(self.calls),
+            call: Some(self.begun(question, clock.now())),
+        };
+        let reply = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                Err(GradeError::new(ErrorKind::Cancelled, "the verification was called off while the judge wrote"))
+            }
+            () = sleep_until(*deadline) => {
+                let message = "the verification's time ran out while the judge wrote";
+                Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
+            }
+            reply = self.judge.ask(question, &mut listener) => reply,
+        };
+        listener.end().await;
+        let plain = listener.schema_refused;
+        let read_reply = reply.map(|reply| {
+            let answer = read(&reply);
+            (reply, answer)
+        });
+        if let Some(mut call) = unkept.call.take() {
+            self.end(&mut call, &read_reply, &listener, clock.now());
+            self.tell(&call).await;
+            if let Err(error) = self.calls.keep(&call).await {
+                // What went wrong first is what counts.
+                return (read_reply.and(Err(error)), false);
+            }
+        }
+        (read_reply, plain)
+    }
+
+    fn begun(&self, question: &Question<'_>, started_at: Timestamp) -> ModelCall {
+        let prompt = Message::as_json(&question.messages);
+        let prompt_digest = Digest::of(prompt.as_bytes());
+        // The operator's criteria are shown as they are; where one repeats a value, it is not kept.
+        let prompt = self
+            .context
+            .log
+            .without_secrets(&prompt, &mut Redacted::default());
+        let model = question
+            .model
+            .map(str::to_owned)
+            .or_else(|| self.judge.default_model());
+        ModelCall {
+            id: Uuid::now_v7(),
+            grader: question.grader.to_owned(),
+            criteria: question
+                .criteria
+                .iter()
+                .map(|criterion| criterion.id.clone())
+                .collect(),
+            sample: question.sample,
+            parameters: self.judge.parameters(model.as_deref()),
+            model_asked: model.unwrap_or_default(),
+            model: None,
+            judge_mode: self.judge.mode().as_str().to_owned(),
+            prompt: Some(prompt),
+            prompt_digest,
+            answer: None,
+            answer_digest: None,
+            finish: CallFinish::Failed(ErrorKind::Cancelled),
+            rejected: Some("called off while the judge wrote".to_owned()),
+            usage: None,
+            usage_estimated: false,
+            cost_microcents: None,
+            key: question.key,
+            reused: None,
+            started_at,
+            ended_at: started_at,
+        }
+    }
+
+    /// Fills in how the call ended.
+    fn end<T>(
+        &self,
+        call: &mut ModelCall,
+        reply: &Result<(Reply, Result<T, AnswerError>), GradeError>,
+        listener: &Listener,
+        ended_at: Timestamp,
+    ) {
+        let log = &self.context.log;
+        call.ended_at = ended_at;
+        let answer = match reply {
+            Ok((reply, answer)) => {
+                call.finish = reply.finish.into();
+                call.model = Some(log.clean(&reply.model));
+                call.rejected = match (reply.finish, answer) {
+                    (Finish::Refused, _) => Some("the judge refused".to_owned()),
+                    (_, Err(error)) => Some(error.to_string()),
+                    (_, Ok(_)) => None,
+                };
+                &reply.text
+            }
+            Err(error) => {
+                call.finish = CallFinish::Failed(error.kind);
+                call.rejected = Some(log.clean(&error.message));
+                &listener.answer
+            }
+        };
+        let heard = reply.is_ok() || !answer.is_empty();
+        call.answer_digest = heard.then(|| Digest::of(answer.as_bytes()));
+        call.answer = heard.then(|| log.without_secrets(answer, &mut Redacted::default()));
+        call.usage = listener.usage;
+    }
+
+    /// Says in the log how the call ended and what it took.
+    async fn tell(&self, call: &ModelCall) {
+        let how = match call.finish {
+            CallFinish::Failed(kind) => format!("the call failed ({kind})"),
+            CallFinish::Complete | CallFinish::Truncated | CallFinish::TooLong | CallFinish::Refused => {
+                format!("{} answered", call.model.as_deref().unwrap_or_default())
+            }
+        };
+        let tokens = call.usage.map_or_else(
+            || "tokens not reported".to_owned(),
+            |usage| {
+                format!(
+                    "{} tokens in, {} out",
+                    usage.prompt_tokens, usage.completion_tokens
+                )
+            },
+        );
+        let text = format!("judge ({}): {how}; {tokens}", call.judge_mode);
+        self.context.log.info(Audience::Operator, text).await;
+    }
+}
+
+/// A call that is kept even where nobody waits for its answer any more: it was paid for.
+struct Unkept {
+    calls: Arc<dyn CallKeeper>,
+    call: Option<ModelCall>,
+}
+
+impl Drop for Unkept {
+    fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let calls = Arc::clone(&self.calls);
+        runtime.spawn(async move {
+            if let Err(error) = calls.keep(&call).await {
+                tracing::warn!(%error, "a call of a model that was called off is not kept");
+            }
+        });
+    }
+}
