@@ -25,6 +25,7 @@ pub mod plan;
 pub mod queue;
 pub mod receipt;
 pub mod report;
+pub mod reverify;
 pub mod sandbox;
 pub mod schema;
 pub mod secrets;

@@ -25,6 +25,7 @@ mod parts;
 mod pause;
 mod plan;
 mod probes;
+mod reverify;
 mod rounds;
 mod run;
 mod schema;
@@ -178,6 +179,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Apply outcomes: pay, count attempts; show and end what was not applied
     Settle(settle::SettleArgs),
+    /// Judge again what was decided: one job in dispute, or many
+    Reverify(reverify::ReverifyArgs),
     /// Let verified outcomes wait
     Pause(pause::PauseArgs),
     /// End a pause
@@ -249,6 +252,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Parked(args) => parked::run(args, &common).await,
             Command::Keys(args) => keys::run(args, &common),
             Command::Settle(args) => settle::run(args, &common).await,
+            Command::Reverify(args) => reverify::run(args, &common).await,
             Command::Pause(args) => pause::run(args, true, &common).await,
             Command::Resume(args) => pause::run(args, false, &common).await,
             Command::Audit(args) => audit::run(args, &common).await,

@@ -33,13 +33,16 @@ pub(super) fn folders(config: &Config) -> PlanFolders {
     }
 }
 
-pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
-    let settings = SandboxConfig {
+pub(super) fn sandbox_config(config: &Config) -> SandboxConfig {
+    SandboxConfig {
         children: config.sandbox_children,
         runtimes: config.runtimes.clone(),
         ..SandboxConfig::new(config.cache.clone())
-    };
-    Sandbox::new(settings).map_err(CliError::trouble)
+    }
+}
+
+pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
+    Sandbox::new(sandbox_config(config)).map_err(CliError::trouble)
 }
 
 /// Says so where the kernel does not give a check's process its second wall.

@@ -22,14 +22,7 @@ use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use keeping::JournalKeeper;
-pub use postgres::{
-    Applied, Audited, AuditedDecision, Change, Checked, ClaimAnswer, Claims, Decided, DisputeItem,
-    DisputeSet, Effect, Ending, EndingState, EraseError, Erased, Erasure, ExceptionRow, GroupWriter, Held,
-    HeldRow, HoldReason, KeptFile, Market, Movement, NewClaim, NewDispute, NewException, NewParked, Orphan,
-    OrphanOf, Overdue, Overturned, Overturning, ParkedRow, Pause, PgJournal, PgLeases, Progress,
-    SUSPECT_AFTER, Scope, Sealing, Selected, SetLock, SetState, Settled, Settlement, SettlementRow,
-    Situation, Stage, StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
-};
+pub use postgres::*;
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
 

@@ -33,7 +33,7 @@ use crate::sandbox::Sandbox;
 use confirmed::Confirmed;
 pub use crash::{Crash, CrashPoint};
 pub use keeper::PlanKeeper;
-pub use outcome::Signer;
+pub use outcome::{Signer, Unsigned};
 pub use plans::{NoPlan, Plans};
 pub use pool::{Drained, run};
 use running::Running;
