@@ -1,6 +1,6 @@
 # Three commands for a fresh machine: `make run`, `make demo` and `make test`. All use the same build profile.
 .DEFAULT_GOAL := help
-.PHONY: bench-pipeline help run demo build test chaos lint fmt bench deny tools runtimes
+.PHONY: bench-judge bench-pipeline help run demo build test chaos lint fmt bench deny tools runtimes
 
 ASSAY := target/debug/assay
 RUNTIMES := .assay/runtimes
@@ -49,6 +49,9 @@ bench: build ## Measure: checks beside bare wasmtime, python3 and node; comparat
 
 bench-pipeline: build ## Measure: one worker beside a bare floor, on private RabbitMQ and PostgreSQL
 	tests/servers run cargo bench --locked --profile dev --bench pipeline
+
+bench-judge: build ## Measure: rubric calls beside the ideal, and a budget that three processes share
+	tests/servers run cargo bench --locked --profile dev --bench judge
 
 deny: ## Licences, sources and advisories (needs cargo-deny and its database)
 	cargo deny check

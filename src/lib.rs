@@ -1,6 +1,8 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
+pub mod audit;
 pub mod causes;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,15 +14,18 @@ pub mod graders;
 pub mod health;
 pub mod job;
 pub mod journal;
+pub mod keeping;
 pub mod log;
 pub mod message;
 pub mod metrics;
 pub mod model_call;
 pub mod outcome;
+pub mod pacing;
 pub mod plan;
 pub mod queue;
 pub mod receipt;
 pub mod report;
+pub mod reverify;
 pub mod sandbox;
 pub mod schema;
 pub mod secrets;

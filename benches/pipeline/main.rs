@@ -13,6 +13,7 @@
     reason = "a bench that cannot go on has failed; which servers there are is told by the environment"
 )]
 
+mod entries;
 mod floor;
 mod load;
 mod process;
@@ -97,6 +98,7 @@ async fn main() {
         println!("\nworker / floor: {:.2}", worker / floor);
     }
     if arguments.seconds > 0 {
+        println!();
         latency(worker / 2.0, arguments.seconds).await;
     }
 }
@@ -162,20 +164,35 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
     rate
 }
 
-/// From a job's publishing to its outcome, while jobs come evenly at `rate` a second.
+/// From a job's publishing to its outcome, while jobs come evenly at `rate` a second; and what an entry takes to be there
+/// for everybody, on an idle system and at that rate.
 async fn latency(rate: f64, seconds: u32) {
     let site = Site::fresh().await;
     let process = Process::worker(&site);
-    let mut times = load::steadily(&site, rate, Duration::from_secs(u64::from(seconds))).await;
+    // The first compiles the check.
+    entries::ages(&site, 1).await;
+    print_times("an entry, idle", &entries::ages(&site, 10).await);
+    let time = Duration::from_secs(u64::from(seconds));
+    let (times, ages) = tokio::join!(
+        load::steadily(&site, rate, time),
+        entries::ages(&site, 2 * seconds)
+    );
     process.end();
+    print_times(&format!("an entry, at {rate:.0} jobs/s"), &ages);
+    print_times(&format!("from submission to outcome at {rate:.0} jobs/s"), &times);
+    site.remove().await;
+}
+
+fn print_times(what: &str, times: &[Duration]) {
+    let mut times = times.to_vec();
     times.sort_unstable();
     let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0;
     println!(
-        "\nfrom submission to outcome at {rate:.0} jobs/s: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, {} jobs",
+        "{what}: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, longest {:.1} ms of {}",
         at(0.5),
         at(0.95),
         at(0.99),
+        at(1.0),
         times.len()
     );
-    site.remove().await;
 }

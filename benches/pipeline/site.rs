@@ -75,6 +75,18 @@ impl Site {
              expected = { file = \"expected.txt\" }\n",
         )
         .unwrap();
+        std::fs::create_dir_all(folder.join("graders/checks")).unwrap();
+        std::fs::copy(
+            "tests/fixtures/check/never-ends/loops.wat",
+            folder.join("graders/checks/loops.wat"),
+        )
+        .unwrap();
+        std::fs::write(
+            folder.join("graders/plans/slow.toml"),
+            "[[graders]]\nname = \"slow\"\nkind = \"check\"\nscript = \"loops.wat\"\nfuel = 300_000_000\n\
+             on_exhausted = \"fail\"\n",
+        )
+        .unwrap();
         std::fs::write(
             folder.join("assay.toml"),
             format!(

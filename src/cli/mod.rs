@@ -10,9 +10,11 @@ macro_rules! say {
     };
 }
 
+mod audit;
 mod check;
 mod diff;
 mod doctor;
+mod erase;
 mod follow;
 mod health;
 mod keys;
@@ -23,6 +25,7 @@ mod parts;
 mod pause;
 mod plan;
 mod probes;
+mod reverify;
 mod rounds;
 mod run;
 mod schema;
@@ -176,10 +179,16 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Apply outcomes: pay, count attempts; show and end what was not applied
     Settle(settle::SettleArgs),
+    /// Judge again what was decided: one job in dispute, or many
+    Reverify(reverify::ReverifyArgs),
     /// Let verified outcomes wait
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(pause::PauseArgs),
+    /// Find out whether verifications, decisions and checkpoints are what was written; export and verify one
+    Audit(audit::AuditArgs),
+    /// Remove the content of a job for good, on a lawful request
+    Erase(erase::EraseArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -243,8 +252,11 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Parked(args) => parked::run(args, &common).await,
             Command::Keys(args) => keys::run(args, &common),
             Command::Settle(args) => settle::run(args, &common).await,
+            Command::Reverify(args) => reverify::run(args, &common).await,
             Command::Pause(args) => pause::run(args, true, &common).await,
             Command::Resume(args) => pause::run(args, false, &common).await,
+            Command::Audit(args) => audit::run(args, &common).await,
+            Command::Erase(args) => erase::run(args, &common).await,
             Command::Diff(_) => Ok(Exit::Good),
         }
     })

@@ -10,16 +10,18 @@ use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config, Lost};
 use crate::evidence::Network;
-use crate::graders::rubric::Judge;
+use crate::graders::rubric::{Judge, JudgeSettings};
 use crate::health::{HealthServer, Heart};
 #[cfg(debug_assertions)]
 use crate::job::JobId;
+use crate::journal::PgLeases;
 use crate::metrics::Metrics;
+use crate::pacing::Pacer;
 use crate::receipt::SigningKey;
 use crate::shutdown;
 #[cfg(debug_assertions)]
 use crate::worker::CrashPoint;
-use crate::worker::{self, Crash, Parts, Plans, Signer, Worker, WorkerSettings};
+use crate::worker::{self, Crash, Parts, PlanKeeper, Plans, Signer, Worker, WorkerSettings};
 
 /// Connections to the database: claims, group commits, confirmations, the sweeper and probes.
 const CONNECTIONS: u32 = 8;
@@ -96,7 +98,17 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
     let sandbox = parts::sandbox(&config)?;
     parts::tell_confinement(&sandbox).await?;
     let judge = match &config.judge {
-        Some(settings) => Judge::live(settings.clone()).map_err(CliError::usage)?,
+        Some(settings) => {
+            let leases = PgLeases::new(journal.clone(), settings.base_url.clone());
+            // Two processes of one name must not use one share.
+            let holder = format!("{} {}", config.pool.worker, uuid::Uuid::now_v7());
+            let pacer = Pacer::shared(settings.pacer.pace(), Arc::new(leases), holder);
+            let settings = JudgeSettings {
+                pacer,
+                ..settings.clone()
+            };
+            Judge::live(settings).map_err(CliError::usage)?
+        }
         None => Judge::none(),
     };
     let key = SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?;
@@ -120,6 +132,7 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
             config.pool.default_plan.clone(),
             config.inline_plans.clone(),
         ),
+        plan_keeper: PlanKeeper::new(journal.clone(), config.runtimes.clone()),
         signer: Signer {
             key,
             deployment: config.pool.deployment.clone(),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::{ConfigError, variable};
 use crate::graders::rubric::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
+use crate::pacing::{Pace, Pacer};
 
 /// How the form of the judge's answer is asked for.
 const RESPONSE_FORMAT: &str = "ASSAY_JUDGE_RESPONSE_FORMAT";
@@ -26,7 +27,13 @@ pub(super) struct JudgeTable {
     timeout_seconds: Option<u64>,
     connect_timeout_seconds: Option<u64>,
     read_timeout_seconds: Option<u64>,
+    max_concurrent: Option<u32>,
+    requests_per_minute: Option<u32>,
+    tokens_per_minute: Option<u64>,
 }
+
+/// Fewer requests a minute cannot be shared: each worker may always send one.
+const LEAST_REQUESTS: u32 = 10;
 
 impl JudgeTable {
     /// Refuses what no call could be made with.
@@ -45,11 +52,22 @@ impl JudgeTable {
             ("judge.timeout_seconds", self.timeout_seconds),
             ("judge.connect_timeout_seconds", self.connect_timeout_seconds),
             ("judge.read_timeout_seconds", self.read_timeout_seconds),
+            ("judge.max_concurrent", self.max_concurrent.map(u64::from)),
+            ("judge.tokens_per_minute", self.tokens_per_minute),
         ];
         for (key, count) in counts {
             if count == Some(0) {
                 return setting(key, "must be above zero; leave it out for the usual value");
             }
+        }
+        if self
+            .requests_per_minute
+            .is_some_and(|requests| requests < LEAST_REQUESTS)
+        {
+            return setting(
+                "judge.requests_per_minute",
+                "must be 10 or more; leave it out for no limit",
+            );
         }
         if self
             .temperature
@@ -91,6 +109,13 @@ pub(super) fn endpoint(file: JudgeTable) -> Result<Option<JudgeSettings>, Config
     };
     let base_url = base_url.unwrap_or_else(|| "https://api.openai.com/v1".to_owned());
     let usual = JudgeSettings::new(base_url, SecretString::from(api_key.unwrap_or_default()));
+    let pace = Pace {
+        max_concurrent: file
+            .max_concurrent
+            .map_or(Pace::default().max_concurrent, |most| most as usize),
+        requests_per_minute: file.requests_per_minute,
+        tokens_per_minute: file.tokens_per_minute,
+    };
     let seconds = |asked: Option<u64>, usual| asked.map_or(usual, Duration::from_secs);
     Ok(Some(JudgeSettings {
         model: variable("ASSAY_MODEL").or(file.model),
@@ -100,6 +125,7 @@ pub(super) fn endpoint(file: JudgeTable) -> Result<Option<JudgeSettings>, Config
         call_timeout: Duration::from_secs(file.timeout_seconds.unwrap_or(CALL_SECONDS)),
         connect_timeout: seconds(file.connect_timeout_seconds, usual.connect_timeout),
         read_timeout: seconds(file.read_timeout_seconds, usual.read_timeout),
+        pacer: Pacer::alone(pace),
         ..usual
     }))
 }
@@ -113,7 +139,8 @@ mod tests {
     fn every_setting_of_the_judge_can_be_written_and_no_senseless_one() {
         let judge = |text: &str| load(&format!("[judge]\nbase_url = \"http://127.0.0.1:1/v1\"\n{text}"));
         let text = "response_format = \"text\"\ntemperature = 0\nmax_completion_tokens = 900\ntimeout_seconds = 30\n\
-                    connect_timeout_seconds = 5\nread_timeout_seconds = 25\n";
+                    connect_timeout_seconds = 5\nread_timeout_seconds = 25\nmax_concurrent = 50\n\
+                    requests_per_minute = 600\ntokens_per_minute = 90000\n";
         let endpoint = judge(text).unwrap().judge.unwrap();
         assert_eq!(endpoint.response_format, ResponseFormat::Text);
         assert_eq!(
@@ -125,9 +152,19 @@ mod tests {
             (endpoint.connect_timeout, endpoint.read_timeout),
             (Duration::from_secs(5), Duration::from_secs(25))
         );
+        let pace = endpoint.pacer.pace();
+        assert_eq!(
+            (
+                pace.max_concurrent,
+                pace.requests_per_minute,
+                pace.tokens_per_minute
+            ),
+            (50, Some(600), Some(90_000))
+        );
         let wrong = |text: &str| judge(text).unwrap_err();
         insta::assert_snapshot!(wrong("timeout_seconds = 0"), @"judge.timeout_seconds: must be above zero; leave it out for the usual value");
         insta::assert_snapshot!(wrong("max_completion_tokens = 0"), @"judge.max_completion_tokens: must be above zero; leave it out for the usual value");
+        insta::assert_snapshot!(wrong("requests_per_minute = 9"), @"judge.requests_per_minute: must be 10 or more; leave it out for no limit");
         insta::assert_snapshot!(wrong("temperature = 2.5"), @"judge.temperature: must be from 0 to 2; leave it out for the model's own");
         insta::assert_snapshot!(wrong("model = \" \""), @"judge.model: must name a model; leave it out where every rubric names one");
         insta::assert_snapshot!(wrong("response_format = \"json\""), @"/assay.toml:3: unknown variant `json`, expected `json-schema` or `text`");

@@ -22,12 +22,7 @@ use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use keeping::JournalKeeper;
-pub use postgres::{
-    Applied, Change, Checked, ClaimAnswer, Claims, Decided, Effect, Ending, EndingState, ExceptionRow,
-    GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
-    ParkedRow, Pause, PgJournal, Progress, SUSPECT_AFTER, Settled, Settlement, Situation, Stage,
-    StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
-};
+pub use postgres::*;
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
 

@@ -37,6 +37,15 @@ pub struct PlanFolders {
     pub kinds: Vec<&'static KindRules>,
 }
 
+/// Where the files are that a plan names.
+#[derive(Clone, Copy)]
+pub(super) enum Files<'a> {
+    /// Beside the plan, where it has a folder, and in the folders of their kinds.
+    Folder(Option<&'a Path>),
+    /// With the kept plan, by grader and key.
+    Kept(&'a dyn Fn(&str, &str) -> Option<PlanFile>),
+}
+
 /// Which graders judge a job, with weights, gates and the threshold.
 #[derive(Deserialize, JsonSchema)]
 #[schemars(rename = "Plan")]
@@ -139,7 +148,7 @@ impl PlanFolders {
             .map_err(|issue| fail(line_of(&text, &issue.key), issue))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         let mut plan = self
-            .check(name, value, Some(folder))
+            .check(name, value, Files::Folder(Some(folder)))
             .map_err(|issue| fail(Some(line_of(&text, &issue.key).unwrap_or(1)), issue))?;
         plan.path = Some(path.to_owned());
         Ok(plan)
@@ -150,7 +159,7 @@ impl PlanFolders {
     /// # Errors
     /// Says the key of the first thing that is wrong.
     pub fn load_inline(&self, value: Value) -> Result<Plan, PlanError> {
-        self.check("inline".to_owned(), value, None)
+        self.check("inline".to_owned(), value, Files::Folder(None))
             .map_err(|issue| PlanError {
                 source_name: "inline plan".to_owned(),
                 line: None,
@@ -158,7 +167,7 @@ impl PlanFolders {
             })
     }
 
-    fn check(&self, name: String, value: Value, folder: Option<&Path>) -> Result<Plan, Issue> {
+    pub(super) fn check(&self, name: String, value: Value, files: Files<'_>) -> Result<Plan, Issue> {
         let text: PlanText =
             serde_path_to_error::deserialize(value).map_err(|error| Issue::from_serde(&error))?;
         if !(text.threshold > 0.0 && text.threshold <= 1.0) {
@@ -190,7 +199,7 @@ impl PlanFolders {
         for (index, table) in text.graders.into_iter().enumerate() {
             let key = format!("graders[{index}]");
             let grader = self
-                .check_grader(table, folder)
+                .check_grader(table, files)
                 .map_err(|issue| issue.within(&key))?;
             if !names.insert(grader.name.clone()) {
                 let message = format!("another grader is called `{}`: names must be unique", grader.name);
@@ -212,11 +221,7 @@ impl PlanFolders {
         Ok(plan)
     }
 
-    fn check_grader(
-        &self,
-        mut table: Map<String, Value>,
-        folder: Option<&Path>,
-    ) -> Result<PlannedGrader, Issue> {
+    fn check_grader(&self, mut table: Map<String, Value>, source: Files<'_>) -> Result<PlannedGrader, Issue> {
         let general: Map<String, Value> = ["name", "kind", "gate", "weight"]
             .iter()
             .filter_map(|key| table.remove_entry(*key))
@@ -260,9 +265,12 @@ impl PlanFolders {
         let settings = Value::Object(table);
         let mut files = PlanFiles::new();
         for need in (rules.check)(&settings)? {
-            let file = self
-                .read(&need.name, need.home, folder)
-                .map_err(|m| Issue::new(need.key, m))?;
+            let file = match source {
+                Files::Folder(folder) => self.read(&need.name, need.home, folder),
+                Files::Kept(find) => find(&general.name, need.key)
+                    .ok_or_else(|| format!("`{}` was not kept with the plan", need.name)),
+            };
+            let file = file.map_err(|message| Issue::new(need.key, message))?;
             files.insert(need.key, file);
         }
         (rules.check_files)(&files)?;

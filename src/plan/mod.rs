@@ -6,6 +6,7 @@
 
 mod error;
 mod inline;
+mod kept;
 mod load;
 mod locate;
 mod schema;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use crate::digest::{Digest, FieldHasher};
 pub use error::{Issue, PlanError};
 pub use inline::InlineRules;
+pub use kept::{KeptFile, KeptPlan};
 pub use load::PlanFolders;
 pub use locate::line_at;
 pub use schema::{merged, plan_schema};

@@ -15,7 +15,7 @@ use crate::graders::{self, Context, Grader, Tools};
 use crate::outcome::{Decision, GraderEnd, GraderReport, Outcome, Verification};
 use crate::plan::{Plan, PlannedGrader, Stage};
 use crate::submission::{Fault, FileRole, Submission};
-use crate::verdict::{ErrorKind, GradeError, Recourse, Score, Verdict};
+use crate::verdict::{ErrorKind, GradeError, Provenance, Recourse, Score, Verdict};
 
 /// Most bytes of a public reason: outcomes carry one for each grader, and messages are small.
 const MAX_REASON_BYTES: usize = 2 * 1024;
@@ -52,8 +52,7 @@ pub async fn verify_with(
         .info(Audience::Public, opening(submission, plan))
         .await;
     for file in &submission.files {
-        let text = format!("file {}: {} bytes, sha256 {}", file.name, file.size, file.sha256);
-        context.log.info(Audience::Public, text).await;
+        context.log.info(Audience::Public, file.line()).await;
     }
     let mut results: Vec<Option<Graded>> = plan.graders.iter().map(|_| None).collect();
     if let Some(reason) = hand_in_fails(submission, plan) {
@@ -204,6 +203,13 @@ async fn run(
     }
     let graded = (result, millis);
     tell_report(&report(planned, Some(&graded), &context), &context).await;
+    if let (Ok(verdict), _) = &graded
+        && verdict.provenance != Provenance::default()
+    {
+        // What ran, for whoever wants the same again: a dispute compares fuel, interpreter and model.
+        let content = json!({"grader": planned.name, "ran": verdict.provenance});
+        context.log.result(Audience::Operator, &content).await;
+    }
     if let (Err(error), _) = &graded {
         let text = format!("could not judge, {}: {}", error.kind, error.message);
         context.log.info(Audience::Operator, text).await;

@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use super::Worker;
 use super::crash::{CrashPoint, die};
 use super::intake::{self, HandIn, Intake, Message};
+use super::outcome::Unsigned;
 use super::recorder;
 use super::retry::{self, Next};
 use crate::entry::{Audience, VerificationId};
@@ -28,6 +29,7 @@ use crate::log::Log;
 use crate::outcome::Verification;
 use crate::plan::Plan;
 use crate::queue::{Destination, Lane, Outgoing, QueueError, Wait};
+use crate::receipt::Purpose;
 use crate::telemetry::VerificationSpan;
 use crate::verdict::ErrorKind;
 use crate::verify::verify_hand_in;
@@ -163,6 +165,9 @@ impl Worker {
         };
         let (verification, recorded) = tokio::join!(grading, recording);
         let (chain, last_links) = recorded?;
+        if let Some(verification) = &verification {
+            self.plan_keeper.keep(plan, verification).await;
+        }
         self.crash.reached(CrashPoint::BeforeCommit, Some(&of.job_id));
         let (state, next) = self.ending_state(hand_in, verification.as_ref(), &held, (&of, chain))?;
         let (outcome, error) = match verification.as_ref().map(|verification| &verification.decision) {
@@ -291,10 +296,18 @@ impl Worker {
         };
         let error = match &verification.decision {
             Ok(decision) => {
-                let decided_at = self.clock.now();
-                let message =
-                    self.signer
-                        .outcome(of.id, hand_in, (decision, verification), chain.head, decided_at);
+                let message = self.signer.outcome(&Unsigned {
+                    id: of.id,
+                    submission: &hand_in.submission,
+                    receiver: hand_in.receiver.as_deref(),
+                    price_cents: hand_in.price_cents,
+                    decision,
+                    verification,
+                    log_head: chain.head,
+                    decided_at: self.clock.now(),
+                    purpose: Purpose::Settle,
+                    supersedes: None,
+                });
                 let message =
                     serde_json::to_vec(&message).map_err(|error| JournalError::Damaged(error.to_string()))?;
                 let state = EndingState::Decided {

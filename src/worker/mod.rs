@@ -7,6 +7,7 @@ mod confirmed;
 mod crash;
 mod delivery;
 mod intake;
+mod keeper;
 mod outcome;
 mod plans;
 mod pool;
@@ -31,7 +32,8 @@ use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use confirmed::Confirmed;
 pub use crash::{Crash, CrashPoint};
-pub use outcome::Signer;
+pub use keeper::PlanKeeper;
+pub use outcome::{Signer, Unsigned};
 pub use plans::{NoPlan, Plans};
 pub use pool::{Drained, run};
 use running::Running;
@@ -47,6 +49,8 @@ pub struct Parts {
     pub queue: Arc<dyn Queue>,
     /// The plans.
     pub plans: Plans,
+    /// Keeps the plans that have judged.
+    pub plan_keeper: PlanKeeper,
     /// Runs checks.
     pub sandbox: Sandbox,
     /// Answers rubrics.
@@ -74,6 +78,7 @@ pub struct Worker {
     writer: GroupWriter,
     confirmed: Confirmed,
     plans: Plans,
+    plan_keeper: PlanKeeper,
     sandbox: Sandbox,
     judge: Judge,
     signer: Signer,
@@ -98,6 +103,7 @@ impl Worker {
             market,
             queue,
             plans,
+            plan_keeper,
             sandbox,
             judge,
             signer,
@@ -120,6 +126,7 @@ impl Worker {
             market,
             queue,
             plans,
+            plan_keeper,
             sandbox,
             judge,
             signer,

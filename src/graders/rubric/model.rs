@@ -6,6 +6,8 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::pacing::{Pace, Pacer};
+
 /// How to reach a model: any endpoint that speaks `OpenAI`'s chat completions.
 #[derive(Debug, Clone)]
 pub struct JudgeSettings {
@@ -27,6 +29,8 @@ pub struct JudgeSettings {
     pub read_timeout: Duration,
     /// Longest time of one call in all.
     pub call_timeout: Duration,
+    /// How fast it may be asked: shared by all clones of these settings.
+    pub pacer: Pacer,
 }
 
 impl JudgeSettings {
@@ -42,6 +46,7 @@ impl JudgeSettings {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(300),
+            pacer: Pacer::alone(Pace::default()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 use uuid::Uuid;
 
 use super::PgJournal;
@@ -18,7 +18,7 @@ use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 
 /// A verification with the end of its chain: as recorded when it ended, else as the log has it.
-const SELECT_VERIFICATION: &str = "
+pub(super) const SELECT_VERIFICATION: &str = "
     SELECT v.*, coalesce(v.entries, last.seq + 1, 0) AS length, coalesce(v.head, last.hash) AS last_hash
     FROM assay.verification v
     LEFT JOIN LATERAL (
@@ -28,21 +28,7 @@ const SELECT_VERIFICATION: &str = "
 #[async_trait]
 impl Journal for PgJournal {
     async fn begin(&self, new: &NewVerification) -> Result<(), JournalError> {
-        sqlx::query(
-            "INSERT INTO assay.verification (id, job_id, attempt, cause, plan_name, plan_digest, submission, started_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(new.id.uuid())
-        .bind(new.job_id.as_str())
-        .bind(attempt(new.attempt)?)
-        .bind(new.cause.as_str())
-        .bind(&new.plan.name)
-        .bind(new.plan.digest.as_bytes())
-        .bind(new.submission.as_bytes())
-        .bind(Time(new.started_at))
-        .execute(&self.pool())
-        .await?;
-        Ok(())
+        begin(&mut *self.pool().acquire().await?, new).await
     }
 
     async fn append(&self, id: VerificationId, entries: Vec<Entry>) -> Result<(), JournalError> {
@@ -104,33 +90,7 @@ impl Journal for PgJournal {
     ) -> Result<(), JournalError> {
         let (outcome, content) = ending_words(decision)?;
         let mut transaction = self.pool().begin().await?;
-        let running =
-            sqlx::query("SELECT id FROM assay.verification WHERE id = $1 AND ended_at IS NULL FOR UPDATE")
-                .bind(id.uuid())
-                .fetch_optional(&mut *transaction)
-                .await?;
-        if running.is_none() {
-            return Err(JournalError::NotUnderWay(id));
-        }
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{SELECT_VERIFICATION} WHERE v.id = $1"
-        )))
-        .bind(id.uuid())
-        .fetch_one(&mut *transaction)
-        .await?;
-        let VerificationRow { entries, head, .. } = verification(&row)?;
-        sqlx::query(
-            "UPDATE assay.verification SET ended_at = $2, outcome = $3, decision = $4, entries = $5, head = $6
-             WHERE id = $1",
-        )
-        .bind(id.uuid())
-        .bind(Time(at))
-        .bind(outcome)
-        .bind(content)
-        .bind(i64::from(entries))
-        .bind(head.as_bytes())
-        .execute(&mut *transaction)
-        .await?;
+        conclude(&mut transaction, id, (outcome, &content), at).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -189,11 +149,67 @@ impl Journal for PgJournal {
     }
 }
 
+/// Begins a verification.
+pub(super) async fn begin(connection: &mut PgConnection, new: &NewVerification) -> Result<(), JournalError> {
+    sqlx::query(
+        "INSERT INTO assay.verification (id, job_id, attempt, cause, plan_name, plan_digest, submission, started_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(new.id.uuid())
+    .bind(new.job_id.as_str())
+    .bind(attempt(new.attempt)?)
+    .bind(new.cause.as_str())
+    .bind(&new.plan.name)
+    .bind(new.plan.digest.as_bytes())
+    .bind(new.submission.as_bytes())
+    .bind(Time(new.started_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends a verification with its outcome, and the decision or the error as JSON; within a transaction.
+pub(super) async fn conclude(
+    transaction: &mut PgConnection,
+    id: VerificationId,
+    (outcome, content): (&str, &str),
+    at: Timestamp,
+) -> Result<(), JournalError> {
+    let running =
+        sqlx::query("SELECT id FROM assay.verification WHERE id = $1 AND ended_at IS NULL FOR UPDATE")
+            .bind(id.uuid())
+            .fetch_optional(&mut *transaction)
+            .await?;
+    if running.is_none() {
+        return Err(JournalError::NotUnderWay(id));
+    }
+    let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "{SELECT_VERIFICATION} WHERE v.id = $1"
+    )))
+    .bind(id.uuid())
+    .fetch_one(&mut *transaction)
+    .await?;
+    let VerificationRow { entries, head, .. } = verification(&row)?;
+    sqlx::query(
+        "UPDATE assay.verification SET ended_at = $2, outcome = $3, decision = $4, entries = $5, head = $6
+         WHERE id = $1",
+    )
+    .bind(id.uuid())
+    .bind(Time(at))
+    .bind(outcome)
+    .bind(content)
+    .bind(i64::from(entries))
+    .bind(head.as_bytes())
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
 pub(super) fn attempt(attempt: u32) -> Result<i32, JournalError> {
     i32::try_from(attempt).map_err(|_| JournalError::Damaged(format!("attempt {attempt}")))
 }
 
-fn verification(row: &PgRow) -> Result<VerificationRow, JournalError> {
+pub(super) fn verification(row: &PgRow) -> Result<VerificationRow, JournalError> {
     let id = VerificationId::from(row.try_get::<Uuid, _>("id")?);
     let job_id = JobId::new(row.try_get::<String, _>("job_id")?);
     let attempt = count(row, "attempt")?;
@@ -219,7 +235,7 @@ fn verification(row: &PgRow) -> Result<VerificationRow, JournalError> {
     })
 }
 
-fn log_entry(row: &PgRow) -> Result<LogEntry, JournalError> {
+pub(super) fn log_entry(row: &PgRow) -> Result<LogEntry, JournalError> {
     let kind: EntryType = word(row, "type")?;
     let audience: Audience = word(row, "audience")?;
     Ok(LogEntry {
@@ -235,6 +251,10 @@ fn log_entry(row: &PgRow) -> Result<LogEntry, JournalError> {
         },
         salt: fixed(row, "salt")?,
         hash: digest(row, "hash")?,
+        erased: match row.try_get::<Option<&[u8]>, _>("content_digest")? {
+            Some(_) => Some(digest(row, "content_digest")?),
+            None => None,
+        },
     })
 }
 

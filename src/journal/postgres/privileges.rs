@@ -30,6 +30,8 @@ type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
 
 const APPENDED: &[&str] = &["assay.log", "assay.decision", "assay.hand_in", "assay.model_call"];
 const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
+const SHARED: &[&str] = &["assay.budget", "assay.share"];
+const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
 const WORKER: &[Grant] = &[
@@ -41,6 +43,15 @@ const WORKER: &[Grant] = &[
     (&["assay.claim"], "UPDATE", CLAIM_COLUMNS),
     (&["assay.verification"], "UPDATE", VERIFICATION_COLUMNS),
     (&["assay.parked"], "UPDATE", PARKED_COLUMNS),
+    (SHARED, "SELECT", &[]),
+    (SHARED, "INSERT", &[]),
+    (&["assay.budget"], "UPDATE", &[]),
+    (&["assay.share"], "DELETE", &[]),
+    (&["assay.share"], "UPDATE", SHARE_COLUMNS),
+    (SEALED, "SELECT", &[]),
+    (SEALED, "INSERT", &[]),
+    (&["assay.evidence"], "UPDATE", &["state", "why"]),
+    (&["assay.act"], "INSERT", &[]),
 ];
 const CLAIM_COLUMNS: &[&str] = &[
     "state",
@@ -53,6 +64,7 @@ const CLAIM_COLUMNS: &[&str] = &[
     "not_found",
     "first_not_found",
 ];
+const SHARE_COLUMNS: &[&str] = &["wanted", "share", "until", "older_share", "older_until"];
 const PARKED_COLUMNS: &[&str] = &[
     "noticed_at",
     "closed_at",
@@ -73,6 +85,9 @@ const WORKER_SHOULD_NOT: &[Grant] = &[
     (APPENDED, "UPDATE", &[]),
     (APPENDED, "DELETE", &[]),
     (APPENDED, "TRUNCATE", &[]),
+    (&["assay.checkpoint", "assay.checkpoint_leaf"], "UPDATE", &[]),
+    (SEALED, "DELETE", &[]),
+    (&["assay.erasure"], "INSERT", &[]),
     (&["assay.settlement", "ledger_entries"], "INSERT", &[]),
     (&["users"], "UPDATE", &[]),
 ];

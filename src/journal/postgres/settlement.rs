@@ -16,6 +16,9 @@ use crate::outcome::Outcome;
 /// Serialises those who count what was paid in the last hour; any number that nobody else uses.
 const RATE_LOCK: i64 = 0x6173_7361_7920_7061;
 
+/// The clause by which rows are locked.
+const FOR_UPDATE: &str = "FOR UPDATE";
+
 /// Times that a transaction is begun anew at once because of others that ran at the same time.
 const AT_ONCE: u32 = 8;
 
@@ -245,7 +248,7 @@ impl Market {
     ) -> Result<Settled, JournalError> {
         let id = outcome.message.verification_id.uuid();
         let mut transaction = self.journal.pool().begin().await?;
-        let situation = self.look(&mut transaction, outcome).await?;
+        let situation = self.look(&mut transaction, outcome, FOR_UPDATE).await?;
         let settled = match table(&situation) {
             Transition::AlreadyApplied => Settled::Already,
             Transition::Apply(change) => {
@@ -284,10 +287,11 @@ impl Market {
             platform_user,
             rated,
         }: Checked<'_>,
+        lock: &'static str,
     ) -> Result<Situation, JournalError> {
-        let job = self.job_row(connection, &message.job_id, "FOR UPDATE").await?;
+        let job = self.job_row(connection, &message.job_id, lock).await?;
         let pays = message.outcome == Outcome::Verified;
-        if rated && pays {
+        if rated && pays && !lock.is_empty() {
             sqlx::query("SELECT pg_advisory_xact_lock($1)")
                 .bind(RATE_LOCK)
                 .execute(&mut *connection)
@@ -350,7 +354,7 @@ impl Market {
                 None => Decided::Unknown,
             },
             overturned: row.try_get("overturned")?,
-            balances: self.lock_users(connection, &concerned).await?,
+            balances: self.user_rows(connection, &concerned, lock).await?,
             paused: row.try_get("paused")?,
             held,
             paid_last_hour: row.try_get("paid")?,
@@ -360,14 +364,15 @@ impl Market {
         })
     }
 
-    async fn lock_users(
+    async fn user_rows(
         &self,
         connection: &mut PgConnection,
         users: &[&str],
+        lock: &'static str,
     ) -> Result<BTreeMap<String, i64>, JournalError> {
         let select = format!(
             "SELECT id::text AS id, balance_cents FROM users WHERE users.id = ANY({})
-             ORDER BY users.id FOR UPDATE",
+             ORDER BY users.id {lock}",
             self.user_id.many("$1")
         );
         let rows = sqlx::query(AssertSqlSafe(select))
@@ -416,6 +421,23 @@ impl Market {
             .execute(connection)
             .await?;
         Ok(())
+    }
+
+    /// What settlement would find if this outcome came now, stored as it is; nothing is locked, nothing changes.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn foresee(&self, outcome: Checked<'_>) -> Result<Situation, JournalError> {
+        self.journal
+            .within(async {
+                let mut connection = self.journal.pool().acquire().await?;
+                let found = self.look(&mut connection, outcome, "").await?;
+                Ok(Situation {
+                    decided: Decided::Same,
+                    ..found
+                })
+            })
+            .await
     }
 
     /// Notes an outcome that never came to its transaction, e.g. because its receipt is forged.

@@ -2,4 +2,5 @@
 
 mod claims;
 mod conformance;
+mod shares;
 mod writer;

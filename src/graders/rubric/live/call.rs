@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_openai::Client;
 use async_openai::error::OpenAIError;
@@ -20,13 +21,33 @@ use super::chunk::Chunk;
 use super::endpoint::Endpoint;
 use super::transport::{StatusError, Transport};
 use crate::entry::cut;
-use crate::verdict::{ErrorKind, GradeError};
+use crate::pacing::Ended;
+use crate::verdict::{ErrorKind, GradeError, Recourse};
 
 /// Most bytes of reasoning that are passed on; a model that thinks without end is cut off.
 const MAX_REASONING_BYTES: usize = 2 * 1024 * 1024;
 
 /// Longest model name that is taken from a server, in bytes.
 const MAX_MODEL_BYTES: usize = 200;
+
+/// Tokens of an answer, where nobody has set a limit to it.
+const USUAL_ANSWER: u32 = 1_000;
+
+/// A call that gave no answer.
+struct Failed {
+    error: GradeError,
+    /// For how long the endpoint wants no other.
+    retry_after: Option<Duration>,
+}
+
+impl From<GradeError> for Failed {
+    fn from(error: GradeError) -> Self {
+        Self {
+            error,
+            retry_after: None,
+        }
+    }
+}
 
 /// A model behind an endpoint.
 pub(in super::super) struct Live {
@@ -100,22 +121,46 @@ impl Live {
         plain.insert(model.to_owned());
     }
 
-    /// Sends one request and reads its answer.
+    /// Sends one request, when it is its turn, and reads its answer.
     pub(in super::super) async fn ask(
         &self,
         question: &Question<'_>,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
         let limit = self.settings.call_timeout;
-        timeout(limit, self.call(question, listener))
+        let turn = self.settings.pacer.enter(self.estimate(question)).await;
+        let answer = timeout(limit, self.call(question, listener))
             .await
             .unwrap_or_else(|_| {
                 let message = format!("the model gave no whole answer within {} s", limit.as_secs_f64());
-                Err(GradeError::new(ErrorKind::ModelUnavailable, message))
-            })
+                Err(GradeError::new(ErrorKind::ModelUnavailable, message).into())
+            });
+        turn.ended(match &answer {
+            Err(failed) if failed.error.kind == ErrorKind::ModelRateLimited => Ended::TooMuch {
+                retry_after: failed.retry_after,
+            },
+            Err(failed) if failed.error.recourse() == Recourse::Transient => Ended::Trouble,
+            Ok(_) | Err(_) => Ended::Answered {
+                tokens: listener
+                    .usage
+                    .map(|usage| usage.prompt_tokens + usage.completion_tokens),
+            },
+        });
+        answer.map_err(|failed| failed.error)
     }
 
-    async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, GradeError> {
+    /// Tokens that the call will use, roughly: a token is three to four bytes of most texts.
+    fn estimate(&self, question: &Question<'_>) -> u64 {
+        let bytes: usize = question
+            .messages
+            .iter()
+            .map(|message| message.content.len())
+            .sum();
+        let answer = self.settings.max_completion_tokens.unwrap_or(USUAL_ANSWER);
+        bytes as u64 / 3 + u64::from(answer)
+    }
+
+    async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, Failed> {
         let too_long = Arc::new(AtomicBool::new(false));
         let format = self.format(question.model);
         let request = self.request(question, format)?;
@@ -150,14 +195,14 @@ impl Live {
                 // What was already finished is whole, whatever happens to the connection afterwards.
                 Some(Err(_)) if hearing.finish.is_some() => break,
                 Some(Err(_)) if too_long.load(Ordering::Relaxed) => hearing.finish = Some(Finish::TooLong),
-                Some(Err(error)) => return Err(stream_error(&error)),
+                Some(Err(error)) => return Err(stream_error(&error).into()),
                 None => break,
             }
             if hearing.finish == Some(Finish::TooLong) {
                 break;
             }
         }
-        hearing.reply(question.model.or(self.settings.model.as_deref()), listener)
+        Ok(hearing.reply(question.model.or(self.settings.model.as_deref()), listener)?)
     }
 
     fn request(&self, question: &Question<'_>, format: ResponseFormat) -> Result<Value, GradeError> {
@@ -263,10 +308,17 @@ impl Hearing {
 }
 
 /// What a call that gave no stream means. Nothing of the answer's body is in the text.
-fn call_error(error: &OpenAIError) -> GradeError {
-    match error {
+fn call_error(error: &OpenAIError) -> Failed {
+    let error = match error {
         OpenAIError::Boxed(boxed) => match boxed.downcast_ref::<StatusError>() {
-            Some(error) => status_error(error),
+            Some(error) => {
+                return Failed {
+                    error: status_error(error),
+                    retry_after: error
+                        .retry_after
+                        .map(|seconds| Duration::from_secs(seconds.into())),
+                };
+            }
             None => GradeError::new(ErrorKind::ModelUnavailable, "the model's endpoint cannot be used"),
         },
         OpenAIError::Reqwest(error) => {
@@ -289,7 +341,8 @@ fn call_error(error: &OpenAIError) -> GradeError {
         | OpenAIError::FileSaveError(_)
         | OpenAIError::FileReadError(_)
         | OpenAIError::StreamError(_) => stream_error(error),
-    }
+    };
+    error.into()
 }
 
 /// Whether the endpoint may take the same question without a schema: it found something wrong with the request, and

@@ -1,0 +1,429 @@
+//! Many at once: a named set, previewed as a table, applied or cancelled as a whole.
+
+use anyhow::anyhow;
+use futures_util::stream::{self, StreamExt as _};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::super::{CliError, Exit};
+use super::ready::{How, Ready};
+use super::table::Table;
+use super::{JudgeFlag, ReverifyArgs, agreed};
+use crate::causes::in_full;
+use crate::digest::Digest;
+use crate::journal::{
+    DecisionRow, DisputeItem, DisputeSet, Journal as _, NewDispute, Selected, SetLock, SetState,
+};
+use crate::message::OutcomeMessage;
+use crate::outcome::{GraderEnd, Outcome};
+use crate::reverify::{Case, PlanWanted, Published, ReverifyError, Told};
+
+/// What `--where` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Condition {
+    Outcome(Outcome),
+    Plan(String),
+}
+
+/// Reads `KEY=VALUE`.
+pub(super) fn condition(text: &str) -> Result<Condition, String> {
+    match text.split_once('=') {
+        Some(("outcome", "verified")) => Ok(Condition::Outcome(Outcome::Verified)),
+        Some(("outcome", "retry")) => Ok(Condition::Outcome(Outcome::Retry)),
+        Some(("plan", name)) if !name.is_empty() => Ok(Condition::Plan(name.to_owned())),
+        _ => Err("expected outcome=verified, outcome=retry or plan=NAME".to_owned()),
+    }
+}
+
+/// How a set judges, as it is kept with the set: whoever goes on with it judges alike.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    /// What was selected, for people.
+    selected: serde_json::Value,
+    /// The plan; none: each by its own of then.
+    plan: Option<Digest>,
+    judge: JudgeFlag,
+    samples: Option<u32>,
+}
+
+pub(super) async fn list(ready: &Ready, as_json: bool) -> Result<Exit, CliError> {
+    for set in ready
+        .journal
+        .dispute_sets(None)
+        .await
+        .map_err(CliError::trouble)?
+    {
+        let count = ready.journal.dispute_items(&set.name).await;
+        let count = count.map_err(CliError::trouble)?.len();
+        if as_json {
+            say!(
+                "{}",
+                json!({
+                    "set": set.name, "state": set.state.as_str(), "decisions": count, "by": set.by,
+                    "reason": set.reason, "created_at": set.created_at, "ended_by": set.ended_by,
+                })
+            );
+        } else {
+            say!(
+                "{}  {}  {count} decisions  {:.0} by {}: {}",
+                set.name,
+                set.state.as_str(),
+                set.created_at,
+                set.by,
+                set.reason
+            );
+        }
+    }
+    Ok(Exit::Good)
+}
+
+/// Makes the set or goes on with it, then shows it.
+pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<Exit, CliError> {
+    let sets = &args.sets;
+    let selects = sets.since.is_some()
+        || sets.until.is_some()
+        || sets.grader.is_some()
+        || sets.model.is_some()
+        || args.plan.is_some()
+        || !sets.conditions.is_empty();
+    let set = match find(ready, name).await? {
+        Some(_) if selects => {
+            return Err(CliError::usage(anyhow!(
+                "there is a set `{name}` already: leave the selection away to go on with it, or choose another name"
+            )));
+        }
+        Some(set) => set,
+        None if !selects => {
+            return Err(CliError::usage(anyhow!(
+                "there is no set `{name}`: say which decisions it is about, e.g. --since, --plan or --where outcome=retry"
+            )));
+        }
+        None => create(ready, name, args).await?,
+    };
+    if set.state == SetState::Open {
+        let _alone = lock(ready, name).await?;
+        judge_all(ready, &set, args).await?;
+    }
+    let table = Table::of(ready, &set).await?;
+    table.print(args.json)?;
+    Ok(table.exit())
+}
+
+async fn find(ready: &Ready, name: &str) -> Result<Option<DisputeSet>, CliError> {
+    let found = ready.journal.dispute_sets(Some(name)).await;
+    Ok(found.map_err(CliError::trouble)?.into_iter().next())
+}
+
+async fn known(ready: &Ready, name: &str) -> Result<DisputeSet, CliError> {
+    let unknown = || {
+        CliError::usage(anyhow!(
+            "there is no set `{name}`: `assay reverify --list` shows those there are"
+        ))
+    };
+    find(ready, name).await?.ok_or_else(unknown)
+}
+
+async fn lock(ready: &Ready, name: &str) -> Result<SetLock, CliError> {
+    let locked = ready.journal.lock_set(name).await.map_err(CliError::trouble)?;
+    locked.ok_or_else(|| CliError::usage(anyhow!("another process works on the set `{name}`")))
+}
+
+async fn create(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<DisputeSet, CliError> {
+    let sets = &args.sets;
+    let reason = args
+        .reason
+        .as_ref()
+        .filter(|reason| !reason.trim().is_empty())
+        .ok_or_else(|| CliError::usage(anyhow!("a set needs a --reason")))?;
+    let plan = ready.plan(args.plan.as_deref()).await?;
+    let (mut of_plan, mut outcome) = (None, None);
+    if let PlanWanted::Kept(kept) = &plan {
+        of_plan = Some(kept.name.clone());
+    }
+    for condition in &sets.conditions {
+        match condition {
+            Condition::Outcome(wanted) => outcome = Some(*wanted),
+            Condition::Plan(name) => of_plan = Some(name.clone()),
+        }
+    }
+    let selected = Selected {
+        since: sets.since,
+        until: sets.until,
+        plan: of_plan,
+        outcome,
+    };
+    let keep = |row: &DecisionRow| match &sets.grader {
+        Some(grader) => gave_a_verdict(row, grader),
+        None => true,
+    };
+    let items = ready.journal.select_decisions(&selected, keep).await;
+    let mut items = items.map_err(CliError::trouble)?;
+    if let Some(model) = &sets.model {
+        let mut asked = Vec::new();
+        for item in items {
+            let entries = ready.journal.within(ready.journal.entries_from(item.0, 0)).await;
+            let entries = entries.map_err(CliError::trouble)?;
+            let told = Told::of(entries.iter().map(|entry| &entry.entry));
+            if told
+                .ran
+                .values()
+                .any(|ran| ran.judge_mode.is_some() && ran.engine.as_ref() == Some(model))
+            {
+                asked.push(item);
+            }
+        }
+        items = asked;
+    }
+    if items.is_empty() {
+        return Err(CliError::usage(anyhow!("no effective decision is one of those")));
+    }
+    let kept = Kept {
+        selected: json!({
+            "since": selected.since, "until": selected.until, "plan": selected.plan,
+            "outcome": selected.outcome, "grader": sets.grader, "model": sets.model,
+        }),
+        plan: match &plan {
+            PlanWanted::Then => None,
+            PlanWanted::Kept(kept) => Some(kept.digest),
+        },
+        judge: args.judge,
+        samples: args.samples,
+    };
+    let kept = serde_json::to_string(&kept).map_err(|error| CliError::trouble(anyhow!(error)))?;
+    let about = (kept.as_str(), reason.as_str(), args.by.name.as_str());
+    if !ready
+        .journal
+        .create_set(name, about, &items)
+        .await
+        .map_err(CliError::trouble)?
+    {
+        return Err(CliError::usage(anyhow!(
+            "somebody has made a set `{name}` meanwhile"
+        )));
+    }
+    known(ready, name).await
+}
+
+fn gave_a_verdict(row: &DecisionRow, grader: &str) -> bool {
+    let message: Result<OutcomeMessage, _> = serde_json::from_slice(&row.message);
+    message.is_ok_and(|message| {
+        message
+            .graders
+            .iter()
+            .any(|words| words.name == grader && matches!(words.verdict, GraderEnd::Pass | GraderEnd::Fail))
+    })
+}
+
+/// Whether the item has come to its end; what could not be judged is tried again.
+pub(super) fn is_judged(item: &DisputeItem) -> bool {
+    item.error.is_none() && matches!(item.outcome.as_deref(), Some("verified" | "retry"))
+}
+
+/// Judges what was not judged yet, side by side.
+async fn judge_all(ready: &Ready, set: &DisputeSet, args: &ReverifyArgs) -> Result<(), CliError> {
+    let kept: Kept = serde_json::from_str(&set.selection)
+        .map_err(|error| CliError::trouble(anyhow!("the set `{}` cannot be read: {error}", set.name)))?;
+    let plan = match kept.plan {
+        None => PlanWanted::Then,
+        Some(digest) => {
+            let found = ready.journal.kept_plan(digest).await.map_err(CliError::trouble)?;
+            let missing =
+                || CliError::trouble(anyhow!("the plan {digest} of the set `{}` is gone", set.name));
+            PlanWanted::Kept(Box::new(found.ok_or_else(missing)?))
+        }
+    };
+    let how = How {
+        plan,
+        judge: kept.judge,
+        samples: kept.samples,
+    };
+    let items = ready
+        .journal
+        .dispute_items(&set.name)
+        .await
+        .map_err(CliError::trouble)?;
+    let left: Vec<_> = items.into_iter().filter(|item| !is_judged(item)).collect();
+    let progress = progress(left.len(), args.json);
+    let side_by_side = args.sets.jobs.unwrap_or(2 * ready.config.sandbox_children).max(1);
+    let (progress_of, how) = (&progress, &how);
+    let mut judging = stream::iter(left)
+        .map(|item| async move {
+            let judged = judge_one(ready, set, how, &item).await;
+            progress_of.inc(1);
+            judged
+        })
+        .buffer_unordered(side_by_side);
+    let mut trouble = None;
+    while let Some(judged) = judging.next().await {
+        if let Err(error) = judged {
+            trouble.get_or_insert(error);
+        }
+        if ready.reverifier.cancel.is_cancelled() {
+            trouble.get_or_insert_with(|| {
+                CliError::trouble(anyhow!(
+                    "interrupted: `assay reverify --set {}` goes on with it",
+                    set.name
+                ))
+            });
+        }
+        if trouble.is_some() {
+            ready.reverifier.cancel.cancel();
+        }
+    }
+    progress.finish_and_clear();
+    trouble.map_or(Ok(()), Err)
+}
+
+/// Judges one. What is the decision's own trouble is noted with it; what is ours ends the whole.
+async fn judge_one(ready: &Ready, set: &DisputeSet, how: &How, item: &DisputeItem) -> Result<(), CliError> {
+    if ready.reverifier.cancel.is_cancelled() {
+        return Ok(());
+    }
+    if let (Some(id), None) = (item.verification_id, &item.outcome) {
+        let now = ready.reverifier.clock.now();
+        ready
+            .journal
+            .abandon_dispute(id, now)
+            .await
+            .map_err(CliError::trouble)?;
+    }
+    let dispute = NewDispute {
+        disputes: item.disputes,
+        set: Some(set.name.clone()),
+        by: set.by.clone(),
+        reason: set.reason.clone(),
+    };
+    let judging = async {
+        let case = Case::load(&ready.journal, &item.job_id, Some(item.attempt)).await?;
+        if case.decision.verification_id != item.disputes {
+            let what = "it is not the effective decision any more".to_owned();
+            return Err(ReverifyError::Inconsistent {
+                id: item.disputes,
+                what,
+            });
+        }
+        ready.judge(&case, how, &dispute, None).await
+    };
+    match judging.await {
+        Ok(_) => Ok(()),
+        Err(error @ (ReverifyError::Journal(_) | ReverifyError::Sandbox(_) | ReverifyError::Disk(_))) => {
+            Err(CliError::trouble(error))
+        }
+        Err(error) => {
+            let why = in_full(&error);
+            let noted = ready.journal.fail_item(&set.name, item.disputes, &why).await;
+            noted.map_err(CliError::trouble)
+        }
+    }
+}
+
+fn progress(count: usize, hidden: bool) -> ProgressBar {
+    if hidden || count == 0 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("judging again {bar:40} {pos}/{len} {per_sec} {eta}");
+    ProgressBar::new(count as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Publishes what changed, all or none; called again, goes on publishing what the broker has not confirmed.
+pub(super) async fn apply(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<Exit, CliError> {
+    let set = known(ready, name).await?;
+    let _alone = lock(ready, name).await?;
+    match set.state {
+        SetState::Cancelled => {
+            return Err(CliError::usage(anyhow!("the set `{name}` was cancelled")));
+        }
+        SetState::Applied => {
+            let sent = ready.send(None).await?;
+            if !args.json {
+                say!("the set `{name}` was applied before; {sent} messages were left to publish");
+            }
+        }
+        SetState::Open => {
+            let table = Table::of(ready, &set).await?;
+            if table.unfinished() > 0 {
+                return Err(CliError::usage(anyhow!(
+                    "{} decisions of the set `{name}` were not judged again yet: `assay reverify --set {name}` goes on",
+                    table.unfinished()
+                )));
+            }
+            if !args.json {
+                table.print(false)?;
+            }
+            let previews = table.changed_previews();
+            if !agreed(&format!("Publish {} decisions?", previews.len()), args.yes)? {
+                if !args.json {
+                    say!("nothing has moved");
+                }
+                return Ok(Exit::No);
+            }
+            let stored = ready
+                .publisher()
+                .store(&previews, &args.by.name, Some(name))
+                .await;
+            match stored.map_err(CliError::trouble)? {
+                Published::Stored => {}
+                Published::SetEnded => {
+                    return Err(CliError::usage(anyhow!(
+                        "somebody has ended the set `{name}` meanwhile"
+                    )));
+                }
+                Published::NotEffective(which) => {
+                    let which: Vec<_> = which.iter().map(ToString::to_string).collect();
+                    return Err(CliError {
+                        exit: Exit::No,
+                        error: anyhow!(
+                            "nothing of the set `{name}` is published: decisions that it would overturn are not effective \
+                             any more (by the verifications {}); cancel it and make another",
+                            which.join(", ")
+                        ),
+                    });
+                }
+            }
+            if !previews.is_empty() {
+                ready.send(None).await?;
+            }
+            if !args.json {
+                say!("applied: {} decisions are published", previews.len());
+            }
+        }
+    }
+    if args.json {
+        Table::of(ready, &known(ready, name).await?).await?.print(true)?;
+    }
+    Ok(Exit::Good)
+}
+
+pub(super) async fn cancel(ready: &Ready, name: &str, by: &str) -> Result<Exit, CliError> {
+    known(ready, name).await?;
+    let _alone = lock(ready, name).await?;
+    if !ready
+        .journal
+        .cancel_set(name, by)
+        .await
+        .map_err(CliError::trouble)?
+    {
+        let state = known(ready, name).await?.state;
+        return Err(CliError::usage(anyhow!(
+            "the set `{name}` is {} already",
+            state.as_str()
+        )));
+    }
+    say!("cancelled: nothing of the set `{name}` moves anything");
+    Ok(Exit::Good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_read_and_others_refused() {
+        assert_eq!(condition("outcome=retry"), Ok(Condition::Outcome(Outcome::Retry)));
+        assert_eq!(condition("plan=a=b"), Ok(Condition::Plan("a=b".to_owned())));
+        for wrong in ["outcome=maybe", "plan=", "score>1", ""] {
+            assert!(condition(wrong).is_err(), "{wrong}");
+        }
+    }
+}

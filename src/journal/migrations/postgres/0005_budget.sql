@@ -1,0 +1,15 @@
+-- Who may use which share of what the pool may ask of models each minute. One row for each process that asked lately.
+CREATE TABLE assay.budget (
+    name text PRIMARY KEY                             -- whoever asks for a share of it holds this row's lock
+);
+CREATE TABLE assay.share (
+    budget      text             NOT NULL REFERENCES assay.budget,
+    holder      text             NOT NULL,
+    wanted      double precision NOT NULL,
+    share       double precision NOT NULL CHECK (share BETWEEN 0 AND 1),
+    until       timestamptz      NOT NULL,
+    -- The largest share of a lease that was replaced and has not ended yet.
+    older_share double precision NOT NULL DEFAULT 0,
+    older_until timestamptz      NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (budget, holder)
+);

@@ -1,0 +1,18 @@
+//! How fast models are asked: at most so many calls at a time, so many requests and tokens a minute, for one process alone
+//! or shared by the workers of a pool.
+//!
+//! ```text
+//! Pacer ── Concurrency   how many calls at a time: grows while all goes well, cut when the endpoint says 429
+//!       └─ Rate          requests and tokens a minute: all of them, or this process's share
+//!            └─ Leases   who has which share: kept in a row of the database, asked by demand
+//! ```
+//!
+//! A limiter with a fixed rate, such as the crate governor, cannot change its rate and keep what was used of it.
+
+mod concurrency;
+mod pacer;
+mod rate;
+mod shares;
+
+pub use pacer::{Ended, Pace, Pacer, Turn};
+pub use shares::{Ask, Grant, Held, LEASE, LeaseError, Leases, grant};

@@ -1,0 +1,62 @@
+//! Shares of the pool's budget, kept in the database.
+
+use assay::journal::PgLeases;
+use assay::pacing::{Ask, Leases as _};
+
+use super::claims::journal;
+
+fn ask(holder: &str, wanted: f64) -> Ask {
+    Ask {
+        holder: holder.to_owned(),
+        wanted,
+    }
+}
+
+#[tokio::test]
+async fn a_share_grows_only_when_the_lease_of_whoever_had_it_has_ended() {
+    let (_database, journal) = journal().await;
+    let leases = PgLeases::new(journal.clone(), "endpoint".to_owned());
+    let first = leases.ask(&ask("a", 1.0)).await.unwrap();
+    assert_eq!((first.share, first.holders), (1.0, 1));
+    assert_eq!(leases.ask(&ask("b", 1.0)).await.unwrap().share, 0.0);
+    // `a` makes room, and may still be using what it had.
+    assert_eq!(leases.ask(&ask("a", 1.0)).await.unwrap().share, 0.5);
+    assert_eq!(leases.ask(&ask("b", 1.0)).await.unwrap().share, 0.0);
+    sqlx::query("UPDATE assay.share SET older_until = now() WHERE holder = 'a'")
+        .execute(&journal.pool())
+        .await
+        .unwrap();
+    let second = leases.ask(&ask("b", 1.0)).await.unwrap();
+    assert_eq!((second.share, second.holders), (0.5, 2));
+}
+
+#[tokio::test]
+async fn the_share_of_a_process_that_is_gone_is_free_when_its_lease_has_ended() {
+    let (_database, journal) = journal().await;
+    let leases = PgLeases::new(journal.clone(), "endpoint".to_owned());
+    leases.ask(&ask("gone", 1.0)).await.unwrap();
+    sqlx::query("UPDATE assay.share SET until = now() WHERE holder = 'gone'")
+        .execute(&journal.pool())
+        .await
+        .unwrap();
+    let left = leases.ask(&ask("left", 1.0)).await.unwrap();
+    assert_eq!((left.share, left.holders), (1.0, 1));
+}
+
+#[tokio::test]
+async fn those_who_ask_at_the_same_time_never_get_more_than_there_is() {
+    let (_database, journal) = journal().await;
+    let asking: Vec<_> = (0..8)
+        .map(|number| {
+            let leases = PgLeases::new(journal.clone(), "endpoint".to_owned());
+            tokio::spawn(async move { leases.ask(&ask(&format!("w{number}"), 1.0)).await.unwrap().share })
+        })
+        .collect();
+    let mut sum = 0.0;
+    for asked in asking {
+        sum += asked.await.unwrap();
+    }
+    assert!(sum <= 1.0 + 1e-9, "{sum}");
+    let other = PgLeases::new(journal, "another endpoint".to_owned());
+    assert_eq!(other.ask(&ask("w0", 1.0)).await.unwrap().share, 1.0);
+}
