@@ -97,6 +97,7 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
     let queue = parts::queue(&config, &config.pool.worker).await?;
     let sandbox = parts::sandbox(&config)?;
     parts::tell_confinement(&sandbox).await?;
+    let (metrics, heart) = (Metrics::new(), Heart::default());
     let judge = match &config.judge {
         Some(settings) => {
             let leases = PgLeases::new(journal.clone(), settings.base_url.clone());
@@ -107,12 +108,11 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
                 pacer,
                 ..settings.clone()
             };
-            Judge::live(settings).map_err(CliError::usage)?
+            Judge::counted(settings, metrics.clone()).map_err(CliError::usage)?
         }
         None => Judge::none(),
     };
     let key = SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?;
-    let (metrics, heart) = (Metrics::new(), Heart::default());
     let needs = Needs {
         journal: journal.clone(),
         queue: Arc::clone(&queue),

@@ -17,7 +17,9 @@ use super::recorded::Tape;
 use super::scripted::Script;
 use super::settings::Settings;
 use crate::digest::{Digest, FieldHasher};
+use crate::metrics::Metrics;
 use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::pacing::Turn;
 use crate::plan::Plan;
 use crate::verdict::{ErrorKind, GradeError};
 
@@ -110,7 +112,15 @@ impl Judge {
     /// # Errors
     /// Where address or key cannot be used.
     pub fn live(settings: JudgeSettings) -> Result<Self, JudgeError> {
-        Ok(Self(Arc::new(Source::Live(Live::new(settings)?))))
+        Ok(Self(Arc::new(Source::Live(Live::new(settings, None)?))))
+    }
+
+    /// A model answers, and its calls are counted.
+    ///
+    /// # Errors
+    /// Where address or key cannot be used.
+    pub fn counted(settings: JudgeSettings, metrics: Metrics) -> Result<Self, JudgeError> {
+        Ok(Self(Arc::new(Source::Live(Live::new(settings, Some(metrics))?))))
     }
 
     /// A model answers, and its whole answers are added to the file, which need not exist.
@@ -119,7 +129,7 @@ impl Judge {
     /// Where address or key cannot be used, or the file is there and is no recording.
     pub fn record(settings: JudgeSettings, path: &Path) -> Result<Self, JudgeError> {
         Ok(Self(Arc::new(Source::Record(
-            Live::new(settings)?,
+            Live::new(settings, None)?,
             Tape::open_or_new(path)?,
         ))))
     }
@@ -206,30 +216,33 @@ impl Judge {
             .map_or_else(|| json!({}), |live| live.parameters(model))
     }
 
-    fn model(&self) -> Option<&Live> {
+    /// The model behind it, where one is asked.
+    pub(super) fn model(&self) -> Option<&Live> {
         match &*self.0 {
             Source::Live(live) | Source::Record(live, _) => Some(live),
             Source::Replay(_) | Source::Scripted(_) | Source::Kept(_) | Source::None => None,
         }
     }
 
-    /// Asks once. Nothing is asked again behind the caller's back.
+    /// Asks once, at that turn where a model is asked. Nothing is asked again behind the caller's back.
     pub(super) async fn ask(
         &self,
         question: &Question<'_>,
+        turn: Option<Turn>,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
-        let reply = match &*self.0 {
-            Source::Live(live) => return live.ask(question, listener).await,
-            Source::Record(live, tape) => {
-                let reply = live.ask(question, listener).await?;
+        if let (Some(model), Some(turn)) = (self.model(), turn) {
+            let reply = model.ask(question, turn, listener).await?;
+            if let Source::Record(_, tape) = &*self.0 {
                 tape.keep(question, &reply).await?;
-                return Ok(reply);
             }
+            return Ok(reply);
+        }
+        let reply = match &*self.0 {
             Source::Replay(tape) => tape.recall(question).await?,
             Source::Scripted(script) => script.answer(question)?,
             Source::Kept(kept) => kept.recall(question)?,
-            Source::None => {
+            Source::Live(_) | Source::Record(..) | Source::None => {
                 let message = "no judge is set up: set OPENAI_BASE_URL and OPENAI_API_KEY, or give the fixture \
                                recorded or scripted answers";
                 return Err(GradeError::new(ErrorKind::NoJudge, message));

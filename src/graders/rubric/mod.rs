@@ -21,6 +21,7 @@ mod kept;
 mod listener;
 mod live;
 mod model;
+mod money;
 mod panel;
 mod picture;
 mod prompt;
@@ -41,6 +42,7 @@ use crate::verdict::GradeError;
 pub use judge::{Judge, JudgeError, JudgeMode};
 pub use keeper::{CallKeeper, nothing_kept};
 pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
+pub use money::{Money, Price};
 
 /// The kind `rubric`.
 pub static KIND: Kind = Kind {
