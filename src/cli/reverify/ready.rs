@@ -56,7 +56,7 @@ pub(super) struct Judged {
 }
 
 impl Ready {
-    pub(super) async fn new(common: &CommonArgs) -> Result<Self, CliError> {
+    pub(super) async fn new(common: &CommonArgs, network: Network) -> Result<Self, CliError> {
         let config = parts::config(common)?;
         let journal = parts::pool_journal(&config, CONNECTIONS).await?;
         journal.check_set_up().await.map_err(CliError::usage)?;
@@ -78,7 +78,7 @@ impl Ready {
                 journal: journal.clone(),
                 clock: Clock::system(),
                 cancel: shutdown::token().map_err(CliError::trouble)?,
-                network: Network::default(),
+                network,
                 // The evidence store plugs in here.
                 originals: None,
                 signer: Signer {

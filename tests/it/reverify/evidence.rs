@@ -1,0 +1,54 @@
+//! What is judged again is what was judged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use assay::digest::Digest;
+use axum::Router;
+use axum::routing::get;
+use serde_json::json;
+
+use super::Disputed;
+use crate::pool::{Deployment, Submission, job};
+
+/// A host whose file changes.
+async fn host() -> (String, Arc<AtomicBool>) {
+    let changed = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&changed);
+    let answer = get(move || {
+        let text = if shared.load(Ordering::Relaxed) {
+            "a,c\n"
+        } else {
+            "a,b\n"
+        };
+        async move { text }
+    });
+    let router = Router::new().route("/out.csv", answer);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/out.csv", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, changed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_serves_other_bytes_now_is_refused_with_both_hashes() {
+    let (url, changed) = host().await;
+    let submission = Submission {
+        job: job(
+            "j1",
+            json!({"output_text": "as expected", "output_attachments": [{"name": "out.csv", "url": url}]}),
+        ),
+        plan: Some("quick".to_owned()),
+    };
+    let pool = Deployment::new().await;
+    let disputed = Disputed::with(pool, &["work", "--any-network"], &[submission]).await;
+    let same = disputed.reverify(&["j1", "--any-network"]);
+    assert_eq!(same.code, 0, "{same:?}");
+    changed.store(true, Ordering::Relaxed);
+    let refused = disputed.reverify(&["j1", "--any-network"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    for sha256 in [Digest::of(b"a,b\n"), Digest::of(b"a,c\n")] {
+        assert!(refused.err.contains(&sha256.to_string()), "{}", refused.err);
+    }
+    assert!(refused.err.contains("`out.csv` had sha256"), "{}", refused.err);
+}
