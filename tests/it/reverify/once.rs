@@ -24,7 +24,7 @@ async fn a_dispute_shows_then_and_now_moves_nothing_and_published_reverses_the_p
     assert_eq!(other.code, 1, "{other:?}");
     for part in [
         "ANOTHER OUTCOME: verified then, retry now",
-        "  then  pass 1: same",
+        "  then  pass 1.000: the same 11 bytes",
         "plan: quick",
         "-> stricter",
         "receiver -100 cents (reversal:",
