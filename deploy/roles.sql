@@ -35,6 +35,10 @@ GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO 
 GRANT SELECT, INSERT, UPDATE ON assay.budget TO assay_worker;
 GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assay.verification TO assay_worker;
 GRANT UPDATE (noticed_at, closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_worker;
+-- It holds the signing key, so it makes the checkpoints; it keeps evidence, and deletes it when its time is over.
+GRANT SELECT, INSERT ON assay.checkpoint, assay.checkpoint_leaf, assay.evidence TO assay_worker;
+GRANT UPDATE (state, why) ON assay.evidence TO assay_worker;
+GRANT INSERT ON assay.act TO assay_worker;
 
 -- It keeps the plans that judge.
 GRANT SELECT, INSERT ON assay.artifact, assay.plan, assay.plan_file TO assay_worker;
@@ -62,6 +66,9 @@ GRANT UPDATE (state, due_at, starts, tries, not_found, first_not_found) ON assay
 GRANT UPDATE (closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_operator;
 GRANT UPDATE (approved_by, approved_at) ON assay.held TO assay_operator;
 GRANT UPDATE (closed_at, closed_by, closed_reason) ON assay.exception TO assay_operator;
+-- `assay erase` is the owner's: REVOKE names it so that an upgrade takes it back from whoever was given it.
+REVOKE ALL ON FUNCTION assay.erase(text, integer, text, text)
+    FROM PUBLIC, assay_worker, assay_settlement, assay_operator;
 
 -- The marketplace's tables, where they are in this database.
 DO $$

@@ -1,6 +1,8 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
+pub mod audit;
 pub mod causes;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,6 +14,7 @@ pub mod graders;
 pub mod health;
 pub mod job;
 pub mod journal;
+pub mod keeping;
 pub mod log;
 pub mod message;
 pub mod metrics;

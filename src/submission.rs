@@ -177,6 +177,8 @@ pub struct Submission {
     pub output_attachments: Vec<Attachment>,
     /// The files that the sender gave, as stated.
     pub input_attachments: Vec<Attachment>,
+    /// What the sender pays, in cents, where it is known.
+    pub price_cents: Option<i64>,
     /// Says what was handed in: job, attempt, text and attachments as stated, so that it is known before anything is
     /// fetched. Task and price are not in it.
     pub digest: Digest,
@@ -208,6 +210,7 @@ impl Submission {
             output_text: job.output_text.clone().unwrap_or_default(),
             output_attachments: job.output_attachments.clone(),
             input_attachments: job.attachments.clone(),
+            price_cents: job.price_cents,
             digest: digest(job),
             evidence: digest(job),
             secrets: Secrets::of(&job.env_vars),

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use assay::clock::Clock;
-use assay::graders::rubric::{Judge, JudgeSettings};
+use assay::graders::rubric::{Judge, JudgeSettings, nothing_kept};
 use assay::graders::{self, Context, JudgeSlots, Tools};
 use assay::journal::{PgJournal, PgLeases};
 use assay::log::Log;
@@ -121,6 +121,7 @@ pub(crate) async fn run(task: Task) {
     let tools = Tools {
         sandbox: Sandbox::new(SandboxConfig::new(cache.path().join("cache"))).unwrap(),
         judge,
+        calls: nothing_kept(),
         reveal: false,
     };
     let grader = graders::build(&plan.graders[0], &tools).unwrap();

@@ -10,9 +10,11 @@ macro_rules! say {
     };
 }
 
+mod audit;
 mod check;
 mod diff;
 mod doctor;
+mod erase;
 mod follow;
 mod health;
 mod keys;
@@ -183,6 +185,10 @@ enum Command {
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(pause::PauseArgs),
+    /// Find out whether verifications, decisions and checkpoints are what was written; export and verify one
+    Audit(audit::AuditArgs),
+    /// Remove the content of a job for good, on a lawful request
+    Erase(erase::EraseArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -249,6 +255,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Reverify(args) => reverify::run(args, &common).await,
             Command::Pause(args) => pause::run(args, true, &common).await,
             Command::Resume(args) => pause::run(args, false, &common).await,
+            Command::Audit(args) => audit::run(args, &common).await,
+            Command::Erase(args) => erase::run(args, &common).await,
             Command::Diff(_) => Ok(Exit::Good),
         }
     })

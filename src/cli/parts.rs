@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use secrecy::ExposeSecret as _;
 
+use crate::audit::Anchor;
 use crate::cli::CliError;
 use crate::config::{CommonArgs, Config};
+use crate::evidence::store::{BlobStore, EvidenceStore};
 use crate::graders;
 use crate::journal::{Market, PgJournal, SqliteJournal};
 use crate::plan::PlanFolders;
@@ -74,6 +76,29 @@ pub(super) async fn market(config: &Config) -> Result<Market, CliError> {
     let journal = pool_journal(config, SETTLE_CONNECTIONS).await?;
     journal.check_set_up().await.map_err(CliError::usage)?;
     journal.market().await.map_err(CliError::usage)
+}
+
+/// The evidence store, where one is configured.
+pub(super) fn evidence_store(config: &Config) -> Result<Option<EvidenceStore>, CliError> {
+    let keeping = &config.keeping;
+    let opened = keeping
+        .evidence
+        .as_deref()
+        .map(|place| BlobStore::open(place, &keeping.stores));
+    Ok(opened
+        .transpose()
+        .map_err(CliError::usage)?
+        .map(EvidenceStore::new))
+}
+
+/// Where checkpoints are kept outside the database, where that is configured.
+pub(super) fn anchor(config: &Config) -> Result<Option<Anchor>, CliError> {
+    let keeping = &config.keeping;
+    let opened = keeping
+        .anchor
+        .as_deref()
+        .map(|place| Anchor::open(place, &keeping.stores));
+    opened.transpose().map_err(CliError::usage)
 }
 
 /// The broker, under a name that its operators see.

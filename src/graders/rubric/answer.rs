@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::settings::{Criterion, EvidenceWanted};
+use super::criterion::{Criterion, EvidenceWanted};
 
 /// Longest answer that is read, in bytes. A hundred criteria with a paragraph each take a fifth of it.
 pub(super) const MAX_ANSWER_BYTES: usize = 256 * 1024;

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::criterion::Criterion;
 use super::kept::Kept;
 use super::listener::Listener;
 use super::live::Live;
 use super::model::JudgeSettings;
+use super::picture::Picture;
 use super::recorded::Tape;
 use super::scripted::Script;
-use super::settings::{Criterion, Settings};
+use super::settings::Settings;
 use crate::digest::{Digest, FieldHasher};
 use crate::model_call::{CallFinish, ModelCall, TokenUsage};
 use crate::plan::Plan;
@@ -170,7 +172,7 @@ impl Judge {
         let rubrics: Vec<_> = rubrics.collect::<Result<_, JudgeError>>()?;
         match &*self.0 {
             Source::Live(live) | Source::Record(live, _) => {
-                let nameless = rubrics.iter().find(|(_, settings)| settings.model.is_none());
+                let nameless = rubrics.iter().find(|(_, settings)| settings.panel.asks_default());
                 match nameless {
                     Some((name, _)) if !live.has_model() => Err(JudgeError::NoModel((*name).to_owned())),
                     Some(_) | None => Ok(()),
@@ -291,6 +293,8 @@ pub(super) struct Question<'a> {
     pub(super) model: Option<&'a str>,
     /// The prompt.
     pub(super) messages: Vec<Message>,
+    /// Pictures that follow the prompt.
+    pub(super) pictures: &'a [Picture],
     /// The form of the answer.
     pub(super) schema: &'a Value,
     /// How often this was asked before.
@@ -303,13 +307,22 @@ pub(super) struct Question<'a> {
 
 /// The key under which an answer is kept. `messages` are those without a nonce, so that the same question
 /// of tomorrow has the same key; `sample` tells apart questions that are asked several times on purpose.
-pub(super) fn content_key(messages: &[Message], model: Option<&str>, schema: &Value, sample: u32) -> Digest {
+pub(super) fn content_key(
+    messages: &[Message],
+    pictures: &[Picture],
+    model: Option<&str>,
+    schema: &Value,
+    sample: u32,
+) -> Digest {
     let mut hasher = FieldHasher::new("assay-question-v1")
         .optional(model)
         .text(&schema.to_string())
         .number(i64::from(sample));
     for message in messages {
         hasher = hasher.text(message.role.as_str()).text(&message.content);
+    }
+    for picture in pictures {
+        hasher = hasher.bytes(picture.sha256.as_bytes());
     }
     hasher.finish()
 }

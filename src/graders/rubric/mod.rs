@@ -7,16 +7,22 @@
 
 mod answer;
 mod asking;
+mod criterion;
 mod excerpt;
 mod fence;
+mod finding;
 mod form;
+mod gate;
 mod grader;
+mod influence;
 mod judge;
 mod keeper;
 mod kept;
 mod listener;
 mod live;
 mod model;
+mod panel;
+mod picture;
 mod prompt;
 mod quotes;
 mod recorded;
@@ -25,6 +31,7 @@ mod scripted;
 mod settings;
 mod shown;
 mod template;
+mod vote;
 
 use std::sync::Arc;
 

@@ -1,10 +1,10 @@
 //! The question that a judge is asked.
 
 use super::answer::AnswerError;
+use super::criterion::{Criterion, EvidenceWanted};
 use super::fence::{Nonce, fenced, neutralise};
 use super::form;
 use super::judge::Message;
-use super::settings::{Criterion, EvidenceWanted};
 use super::shown::{Block, Shown};
 use super::template::{Template, Values};
 
@@ -108,7 +108,7 @@ mod tests {
         ]}))
         .unwrap();
         let template = Template::parse(include_bytes!("../../../prompts/rubric.md")).unwrap();
-        let shown = shown::gather(&submission, &log, 1000).await.unwrap();
+        let shown = shown::gather(&submission, &log, &settings).await.unwrap();
         let prompt = Prompt::new(&template, &settings.criteria, &shown);
         let complaint = AnswerError::Missing("rude".into());
         let messages = prompt.messages(Nonce::fixed(7), Some(&complaint));
@@ -188,7 +188,9 @@ mod tests {
         .unwrap();
         let submission = Submission::of(&job);
         let (log, _reader) = Log::new(Clock::system(), submission.secrets.clone());
-        let error = shown::gather(&submission, &log, 100).await.unwrap_err();
+        let settings = serde_json::json!({"max_input_bytes": 100, "criteria": [{"id": "a", "text": "t"}]});
+        let settings = Settings::from_value(&settings).unwrap();
+        let error = shown::gather(&submission, &log, &settings).await.unwrap_err();
         insta::assert_snapshot!(error, @"judge-input-too-large: the texts of the task have more than the 100 bytes that the judge may be shown; raise max_input_bytes in the plan");
     }
 }

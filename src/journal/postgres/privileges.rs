@@ -31,6 +31,7 @@ type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
 const APPENDED: &[&str] = &["assay.log", "assay.decision", "assay.hand_in", "assay.model_call"];
 const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
 const SHARED: &[&str] = &["assay.budget", "assay.share"];
+const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
 const WORKER: &[Grant] = &[
@@ -47,6 +48,10 @@ const WORKER: &[Grant] = &[
     (&["assay.budget"], "UPDATE", &[]),
     (&["assay.share"], "DELETE", &[]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
+    (SEALED, "SELECT", &[]),
+    (SEALED, "INSERT", &[]),
+    (&["assay.evidence"], "UPDATE", &["state", "why"]),
+    (&["assay.act"], "INSERT", &[]),
 ];
 const CLAIM_COLUMNS: &[&str] = &[
     "state",
@@ -80,6 +85,9 @@ const WORKER_SHOULD_NOT: &[Grant] = &[
     (APPENDED, "UPDATE", &[]),
     (APPENDED, "DELETE", &[]),
     (APPENDED, "TRUNCATE", &[]),
+    (&["assay.checkpoint", "assay.checkpoint_leaf"], "UPDATE", &[]),
+    (SEALED, "DELETE", &[]),
+    (&["assay.erasure"], "INSERT", &[]),
     (&["assay.settlement", "ledger_entries"], "INSERT", &[]),
     (&["users"], "UPDATE", &[]),
 ];

@@ -210,9 +210,22 @@ impl Live {
             let error = JudgeError::NoModel(question.grader.to_owned());
             return Err(GradeError::new(ErrorKind::ModelRequestRefused, error.to_string()));
         };
+        let mut messages = json!(question.messages);
+        if let (false, Some(last)) = (
+            question.pictures.is_empty(),
+            messages.as_array_mut().and_then(|all| all.last_mut()),
+        ) {
+            let words = last["content"].take();
+            let pictures = question
+                .pictures
+                .iter()
+                .map(|picture| json!({"type": "image_url", "image_url": {"url": picture.data_url()}}));
+            let parts = std::iter::once(json!({"type": "text", "text": words})).chain(pictures);
+            last["content"] = parts.collect();
+        }
         let mut request = json!({
             "model": model,
-            "messages": question.messages,
+            "messages": messages,
             "stream": true,
             "stream_options": {"include_usage": true},
         });
