@@ -46,12 +46,13 @@ GRANT SELECT, INSERT ON assay.artifact, assay.plan, assay.plan_file TO assay_wor
 -- `assay reverify`: judges again, and publishes decisions that overturn others; it needs a signing key, too.
 GRANT SELECT ON ALL TABLES IN SCHEMA assay TO assay_arbiter;
 GRANT INSERT ON assay.verification, assay.log, assay.model_call, assay.decision, assay.artifact, assay.plan,
-    assay.plan_file, assay.dispute, assay.preview, assay.dispute_set, assay.dispute_item, assay.dispute_outcome
-    TO assay_arbiter;
+    assay.plan_file, assay.dispute, assay.preview, assay.dispute_set, assay.dispute_item, assay.dispute_outcome,
+    assay.evidence TO assay_arbiter;
 GRANT UPDATE (ended_at, outcome, decision, entries, head) ON assay.verification TO assay_arbiter;
 GRANT UPDATE (state, ended_by, ended_at) ON assay.dispute_set TO assay_arbiter;
 GRANT UPDATE (verification_id, error) ON assay.dispute_item TO assay_arbiter;
 GRANT UPDATE (confirmed_at) ON assay.dispute_outcome TO assay_arbiter;
+GRANT UPDATE (state, why) ON assay.evidence TO assay_arbiter;
 
 -- `assay settle`: applies decisions to the marketplace's tables. Nothing of grading.
 GRANT SELECT ON assay.decision, assay.switch TO assay_settlement;
@@ -68,7 +69,7 @@ GRANT UPDATE (approved_by, approved_at) ON assay.held TO assay_operator;
 GRANT UPDATE (closed_at, closed_by, closed_reason) ON assay.exception TO assay_operator;
 -- `assay erase` is the owner's: REVOKE names it so that an upgrade takes it back from whoever was given it.
 REVOKE ALL ON FUNCTION assay.erase(text, integer, text, text)
-    FROM PUBLIC, assay_worker, assay_settlement, assay_operator;
+    FROM PUBLIC, assay_worker, assay_settlement, assay_operator, assay_arbiter;
 
 -- The marketplace's tables, where they are in this database.
 DO $$

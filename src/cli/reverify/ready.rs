@@ -13,6 +13,7 @@ use crate::entry::LogEntry;
 use crate::evidence::Network;
 use crate::graders::rubric::Judge;
 use crate::journal::{Journal as _, Market, NewDispute, PgJournal};
+use crate::keeping::Keeper;
 use crate::message::OutcomeMessage;
 use crate::plan::{KeptPlan, PlanFolders};
 use crate::receipt::SigningKey;
@@ -79,8 +80,10 @@ impl Ready {
                 clock: Clock::system(),
                 cancel: shutdown::token().map_err(CliError::trouble)?,
                 network,
-                // The evidence store plugs in here.
-                originals: None,
+                keeper: Keeper {
+                    journal: journal.clone(),
+                    store: parts::evidence_store(&config)?,
+                },
                 signer: Signer {
                     key,
                     deployment: config.pool.deployment.clone(),

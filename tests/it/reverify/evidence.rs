@@ -52,3 +52,33 @@ async fn an_attachment_that_serves_other_bytes_now_is_refused_with_both_hashes()
     }
     assert!(refused.err.contains("`out.csv` had sha256"), "{}", refused.err);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_serves_other_bytes_now_is_judged_by_the_originals_where_they_are_kept() {
+    let (url, changed) = host().await;
+    let submission = Submission {
+        job: job(
+            "j1",
+            json!({"output_text": "as expected", "output_attachments": [{"name": "out.csv", "url": url}]}),
+        ),
+        plan: Some("quick".to_owned()),
+    };
+    let pool = Deployment::new().await;
+    let settings = std::fs::read_to_string(pool.bench.path("assay.toml")).unwrap();
+    pool.bench.write(
+        "assay.toml",
+        &format!("{settings}\n[evidence]\nstore = \"evidence\"\n"),
+    );
+    let disputed = Disputed::with(pool, &["work", "--any-network"], &[submission]).await;
+    changed.store(true, Ordering::Relaxed);
+    let same = disputed.reverify(&["j1", "--any-network"]);
+    assert_eq!(same.code, 0, "{same:?}");
+    assert!(
+        same.out.contains(&Digest::of(b"a,b\n").to_string()),
+        "{}",
+        same.out
+    );
+    // Not fetched at all any more.
+    let same = disputed.reverify(&["j1"]);
+    assert_eq!(same.code, 0, "{same:?}");
+}
