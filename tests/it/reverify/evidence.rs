@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use assay::digest::Digest;
+use assay::evidence::store::{BlobStore, EvidenceStore, Stores};
 use axum::Router;
 use axum::routing::get;
 use serde_json::json;
@@ -69,7 +70,10 @@ async fn what_serves_other_bytes_now_is_judged_by_the_originals_where_they_are_k
         "assay.toml",
         &format!("{settings}\n[evidence]\nstore = \"evidence\"\n"),
     );
+    let place = pool.bench.path("evidence").display().to_string();
+    let store = EvidenceStore::new(BlobStore::open(&place, &Stores::new()).unwrap());
     let disputed = Disputed::with(pool, &["work", "--any-network"], &[submission]).await;
+    store.put(Digest::of(b"a,b\n"), b"a,b\n".to_vec()).await.unwrap();
     changed.store(true, Ordering::Relaxed);
     let same = disputed.reverify(&["j1", "--any-network"]);
     assert_eq!(same.code, 0, "{same:?}");

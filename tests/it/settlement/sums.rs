@@ -436,7 +436,7 @@ fn settings() -> SettleSettings {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 16, max_shrink_iters: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 10, max_shrink_iters: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_decided_disputed_repeated_raced_or_cut_off_no_cent_is_made_or_lost(
