@@ -50,3 +50,36 @@ async fn after_plans_checks_and_prompts_were_edited_the_old_verification_replays
     assert_eq!(anew.code, 3, "the judge is down: {anew:?}");
     assert_eq!(anew.json()["comparison"]["now"]["outcome"], "error");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interpreter_that_was_exchanged_since_is_taken_from_what_was_kept() {
+    let pool = Deployment::new().await;
+    let repo = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let built = repo.join(".assay/runtimes").display().to_string();
+    pool.bench.plan(
+        "words",
+        "[[graders]]\nname = \"words\"\nkind = \"check\"\nscript = \"word-count.py\"\nparams = { min = 1 }\n",
+    );
+    let submission = Submission {
+        job: job("j1", json!({"output_text": "as expected"})),
+        plan: Some("words".to_owned()),
+    };
+    let disputed = Disputed::with(pool, &["work", "--runtimes", &built], &[submission]).await;
+    // Another Python, which runs nothing.
+    let other = "not a component";
+    disputed.pool.bench.write("other/python.wasm", other);
+    let digest = assay::digest::Digest::of(other.as_bytes());
+    disputed
+        .pool
+        .bench
+        .write("other/python.wasm.sha256", &format!("{digest}  python.wasm\n"));
+
+    let again = disputed.reverify(&["j1", "--runtimes", "other", "--json"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let comparison = &again.json()["comparison"];
+    assert_eq!(comparison["differences"], json!([]), "{comparison:#}");
+    assert!(
+        comparison["graders"][0]["now"]["ran"]["runtime"].is_string(),
+        "{comparison:#}"
+    );
+}
