@@ -106,6 +106,14 @@ impl Disputed {
         }
     }
 
+    /// Does something as the superuser of the database.
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        sqlx::raw_sql(statement)
+            .execute(&self.pool.journal.pool())
+            .await
+            .unwrap();
+    }
+
     /// Promise 5 holds.
     pub(crate) async fn assert_balanced(&self, total: i64) {
         let sums = self.pool.market.audit_sums().await.unwrap();

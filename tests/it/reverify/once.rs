@@ -113,3 +113,42 @@ async fn a_settlement_that_is_killed_in_between_reverses_once_when_it_is_back() 
         .await;
     disputed.assert_balanced(total).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_arbiters_role_judges_again_and_publishes() {
+    let disputed = Disputed::new(&[good("j1"), good("j2")]).await;
+    stricter(&disputed.pool);
+    disputed.execute(include_str!("../../../deploy/roles.sql")).await;
+    let name = format!("arbiter_{}", std::process::id());
+    let create = format!("CREATE ROLE {name} LOGIN IN ROLE assay_arbiter");
+    sqlx::query(sqlx::AssertSqlSafe(create))
+        .execute(&disputed.journal().pool())
+        .await
+        .unwrap();
+    let (_, server) = disputed.pool.urls.database.split_once('@').unwrap();
+    let url = format!("postgres://{name}@{server}");
+    let as_arbiter = |args: &[&str]| {
+        let mut command = disputed.pool.command(&[&["reverify"], args].concat());
+        said(command.env("ASSAY_DATABASE_URL", &url).output().unwrap())
+    };
+    let published = as_arbiter(&["j1", "--plan", "stricter.toml", "--publish", "--yes"]);
+    assert_eq!(published.code, 1, "{published:?}");
+    assert!(
+        published.out.contains("settled: reversed-requeued"),
+        "{}",
+        published.out
+    );
+    let made = [
+        "--set",
+        "rest",
+        "--plan",
+        "stricter.toml",
+        "--where",
+        "plan=quick",
+        "--reason",
+        "r",
+    ];
+    assert_eq!(as_arbiter(&made).code, 1);
+    let applied = as_arbiter(&["--apply", "rest", "--yes"]);
+    assert_eq!(applied.code, 0, "{applied:?}");
+}

@@ -95,7 +95,13 @@ async fn a_set_that_is_killed_half_way_goes_on_is_applied_once_and_adds_up() {
             disputed.pool.count(reversed).await == i64::try_from(count()).unwrap()
         })
         .await;
+    // As if the process had died before the broker had confirmed the last ones.
+    disputed
+        .execute("UPDATE assay.dispute_outcome SET confirmed_at = NULL")
+        .await;
     let twice = disputed.reverify(&["--apply", "all", "--yes"]);
+    let left = "SELECT count(*) FROM assay.dispute_outcome WHERE confirmed_at IS NULL";
+    assert_eq!(disputed.pool.count(left).await, 0);
     assert_eq!(twice.code, 0, "{twice:?}");
     let cancelled = disputed.reverify(&["--cancel", "all"]);
     assert_eq!(cancelled.code, 2, "{cancelled:?}");
@@ -174,4 +180,39 @@ async fn a_set_is_refused_as_a_whole_where_one_of_its_decisions_was_overturned_m
     ]);
     assert_eq!(nothing.code, 2, "{nothing:?}");
     assert_eq!(disputed.journal().dispute_sets(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_that_was_changed_in_the_database_is_not_signed() {
+    let disputed = Disputed::new(&[good("j1")]).await;
+    stricter(&disputed.pool);
+    let made = disputed.reverify(&[
+        "--set",
+        "all",
+        "--plan",
+        "stricter.toml",
+        "--where",
+        "plan=quick",
+        "--reason",
+        "r",
+    ]);
+    assert_eq!(made.code, 1, "{made:?}");
+    disputed
+        .execute("ALTER TABLE assay.preview DISABLE TRIGGER ALL")
+        .await;
+    disputed
+        .execute(
+            "UPDATE assay.preview SET message =
+             convert_to(replace(convert_from(message, 'UTF8'), '\"price_cents\":100', '\"price_cents\":900'), 'UTF8')",
+        )
+        .await;
+    let before = disputed.standing().await;
+    let refused = disputed.reverify(&["--apply", "all", "--yes"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(
+        refused.err.contains("was not signed with this key"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(disputed.standing().await, before);
 }
