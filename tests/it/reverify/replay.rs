@@ -1,5 +1,6 @@
 //! An old verification runs again after everything it was made from has been edited.
 
+use assay::plan::{KeptPlan, PlanFolders};
 use serde_json::json;
 
 use super::Disputed;
@@ -82,4 +83,32 @@ async fn an_interpreter_that_was_exchanged_since_is_taken_from_what_was_kept() {
         comparison["graders"][0]["now"]["ran"]["runtime"].is_string(),
         "{comparison:#}"
     );
+}
+
+#[test]
+fn every_plan_of_the_repository_is_the_same_after_it_was_kept() {
+    let repo = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = |root: &std::path::Path| PlanFolders {
+        plans: root.join("graders/plans"),
+        checks: root.join("graders/checks"),
+        prompts: root.join("prompts"),
+        kinds: assay::graders::rules(),
+    };
+    let nowhere = tempfile::tempdir().unwrap();
+    let names = folders(repo).names();
+    assert!(!names.is_empty());
+    for name in names {
+        let plan = folders(repo).load(&name, None).unwrap();
+        let restored = folders(nowhere.path()).restore(&KeptPlan::of(&plan)).unwrap();
+        assert_eq!(restored.digest, plan.digest, "{name}");
+        assert_eq!(KeptPlan::of(&restored), KeptPlan::of(&plan), "{name}");
+        let without = KeptPlan {
+            files: Vec::new(),
+            ..KeptPlan::of(&plan)
+        };
+        if without != KeptPlan::of(&plan) {
+            let error = folders(repo).restore(&without).unwrap_err().to_string();
+            assert!(error.contains("was not kept with the plan"), "{error}");
+        }
+    }
 }
