@@ -2,6 +2,7 @@
 
 mod one;
 mod ready;
+mod select;
 mod set;
 mod show;
 mod table;
@@ -117,8 +118,8 @@ struct SetArgs {
     #[arg(long, value_name = "NAME", requires = "set")]
     model: Option<String>,
     /// `outcome=verified`, `outcome=retry` or `plan=NAME`; may be given several times
-    #[arg(long = "where", value_name = "KEY=VALUE", requires = "set", value_parser = set::condition)]
-    conditions: Vec<set::Condition>,
+    #[arg(long = "where", value_name = "KEY=VALUE", requires = "set", value_parser = select::condition)]
+    conditions: Vec<select::Condition>,
     /// How many are verified at a time [default: twice the number of sandbox children]
     #[arg(long, short, value_name = "N", requires = "set")]
     jobs: Option<usize>,
