@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::case::Case;
 use super::error::ReverifyError;
+use crate::causes::in_full;
 use crate::digest::Digest;
+use crate::evidence::store::EvidenceStore;
 use crate::evidence::{Sources, collect};
 use crate::job::Attachment;
 use crate::submission::{EvidenceFile, FileRole, RecordedFile, Submission};
@@ -22,6 +24,13 @@ pub trait Originals: Send + Sync {
     /// # Errors
     /// A store that cannot be read, or holds other bytes: in words.
     async fn original(&self, sha256: Digest) -> Result<Option<Vec<u8>>, String>;
+}
+
+#[async_trait]
+impl Originals for EvidenceStore {
+    async fn original(&self, sha256: Digest) -> Result<Option<Vec<u8>>, String> {
+        self.get(sha256).await.map_err(|error| in_full(&error))
+    }
 }
 
 /// A file that is another one than was judged.

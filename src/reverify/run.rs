@@ -19,6 +19,7 @@ use crate::graders::{Context, JudgeSlots, Tools};
 use crate::journal::{
     Cause, Journal as _, JournalError, JournalKeeper, NewDispute, NewVerification, PgJournal,
 };
+use crate::keeping::Keeper;
 use crate::log::{Log, LogReader};
 use crate::message::OutcomeMessage;
 use crate::outcome::Verification;
@@ -41,8 +42,8 @@ pub struct Reverifier {
     pub cancel: CancellationToken,
     /// What may be fetched.
     pub network: Network,
-    /// Where the files that were judged are kept, if anywhere.
-    pub originals: Option<Arc<dyn Originals>>,
+    /// Where the files that were judged are kept, if anywhere; and those of this verification are, too.
+    pub keeper: Keeper,
     /// Signs previews.
     pub signer: Signer,
     /// Longest verification.
@@ -83,7 +84,8 @@ impl Reverifier {
             }),
             ..Sources::default()
         };
-        let submission = obtain(case, sources, self.originals.as_deref()).await?;
+        let originals = self.keeper.store.as_ref().map(|store| store as &dyn Originals);
+        let submission = obtain(case, sources, originals).await?;
         let new = NewVerification {
             id: VerificationId::new(),
             job_id: case.job.id.clone(),
@@ -94,6 +96,7 @@ impl Reverifier {
             started_at: self.clock.now(),
         };
         self.journal.begin_dispute(&new, dispute).await?;
+        self.keeper.keep(new.id, &submission).await;
         let (log, reader) = Log::new(self.clock.clone(), submission.secrets.clone());
         let context = Context {
             log,

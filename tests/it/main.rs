@@ -16,6 +16,7 @@ mod pool;
 mod queue;
 mod reports;
 mod reusable_checks;
+mod reverify;
 mod roles;
 mod rubric;
 mod run;

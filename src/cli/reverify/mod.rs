@@ -2,6 +2,7 @@
 
 mod one;
 mod ready;
+mod select;
 mod set;
 mod show;
 mod table;
@@ -14,6 +15,7 @@ use jiff::tz::TimeZone;
 use super::pause::ByArg;
 use super::{CliError, Exit};
 use crate::config::CommonArgs;
+use crate::evidence::Network;
 use ready::Ready;
 
 /// Flags of `assay reverify`.
@@ -67,6 +69,24 @@ pub(super) struct ReverifyArgs {
     by: ByArg,
     #[command(flatten)]
     sets: SetArgs,
+    /// Fetches attachments from private addresses and over http, in debug builds, for tests
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true)]
+    any_network: bool,
+}
+
+impl ReverifyArgs {
+    fn network(&self) -> Network {
+        #[cfg(debug_assertions)]
+        let any = self.any_network;
+        #[cfg(not(debug_assertions))]
+        let any = false;
+        Network {
+            allow_private: any,
+            allow_http: any,
+            gone_for_good: false,
+        }
+    }
 }
 
 /// Many at once.
@@ -98,8 +118,8 @@ struct SetArgs {
     #[arg(long, value_name = "NAME", requires = "set")]
     model: Option<String>,
     /// `outcome=verified`, `outcome=retry` or `plan=NAME`; may be given several times
-    #[arg(long = "where", value_name = "KEY=VALUE", requires = "set", value_parser = set::condition)]
-    conditions: Vec<set::Condition>,
+    #[arg(long = "where", value_name = "KEY=VALUE", requires = "set", value_parser = select::condition)]
+    conditions: Vec<select::Condition>,
     /// How many are verified at a time [default: twice the number of sandbox children]
     #[arg(long, short, value_name = "N", requires = "set")]
     jobs: Option<usize>,
@@ -124,7 +144,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(args: ReverifyArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let ready = Ready::new(common).await?;
+    let ready = Ready::new(common, args.network()).await?;
     let ReverifyArgs { sets, by, .. } = &args;
     if sets.list {
         return set::list(&ready, args.json).await;

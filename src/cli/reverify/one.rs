@@ -68,7 +68,7 @@ pub(super) async fn run(ready: &Ready, job: &str, args: &ReverifyArgs) -> Result
             note(
                 args.json,
                 &format!(
-                    "published, it would overturn the decision of verification {} ({}, {})",
+                    "to be overturned: the decision of verification {} ({}, {})",
                     overturned.verification_id, overturned.outcome, overturned.decided_at
                 ),
             )?;

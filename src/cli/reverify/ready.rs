@@ -13,6 +13,7 @@ use crate::entry::LogEntry;
 use crate::evidence::Network;
 use crate::graders::rubric::Judge;
 use crate::journal::{Journal as _, Market, NewDispute, PgJournal};
+use crate::keeping::Keeper;
 use crate::message::OutcomeMessage;
 use crate::plan::{KeptPlan, PlanFolders};
 use crate::receipt::SigningKey;
@@ -56,7 +57,7 @@ pub(super) struct Judged {
 }
 
 impl Ready {
-    pub(super) async fn new(common: &CommonArgs) -> Result<Self, CliError> {
+    pub(super) async fn new(common: &CommonArgs, network: Network) -> Result<Self, CliError> {
         let config = parts::config(common)?;
         let journal = parts::pool_journal(&config, CONNECTIONS).await?;
         journal.check_set_up().await.map_err(CliError::usage)?;
@@ -78,9 +79,11 @@ impl Ready {
                 journal: journal.clone(),
                 clock: Clock::system(),
                 cancel: shutdown::token().map_err(CliError::trouble)?,
-                network: Network::default(),
-                // The evidence store plugs in here.
-                originals: None,
+                network,
+                keeper: Keeper {
+                    journal: journal.clone(),
+                    store: parts::evidence_store(&config)?,
+                },
                 signer: Signer {
                     key,
                     deployment: config.pool.deployment.clone(),

@@ -3,49 +3,16 @@
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::{CliError, Exit};
 use super::ready::{How, Ready};
+use super::select::{Kept, create};
 use super::table::Table;
-use super::{JudgeFlag, ReverifyArgs, agreed};
+use super::{ReverifyArgs, agreed};
 use crate::causes::in_full;
-use crate::digest::Digest;
-use crate::journal::{
-    DecisionRow, DisputeItem, DisputeSet, Journal as _, NewDispute, Selected, SetLock, SetState,
-};
-use crate::message::OutcomeMessage;
-use crate::outcome::{GraderEnd, Outcome};
-use crate::reverify::{Case, PlanWanted, Published, ReverifyError, Told};
-
-/// What `--where` says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Condition {
-    Outcome(Outcome),
-    Plan(String),
-}
-
-/// Reads `KEY=VALUE`.
-pub(super) fn condition(text: &str) -> Result<Condition, String> {
-    match text.split_once('=') {
-        Some(("outcome", "verified")) => Ok(Condition::Outcome(Outcome::Verified)),
-        Some(("outcome", "retry")) => Ok(Condition::Outcome(Outcome::Retry)),
-        Some(("plan", name)) if !name.is_empty() => Ok(Condition::Plan(name.to_owned())),
-        _ => Err("expected outcome=verified, outcome=retry or plan=NAME".to_owned()),
-    }
-}
-
-/// How a set judges, as it is kept with the set: whoever goes on with it judges alike.
-#[derive(Debug, Serialize, Deserialize)]
-struct Kept {
-    /// What was selected, for people.
-    selected: serde_json::Value,
-    /// The plan; none: each by its own of then.
-    plan: Option<Digest>,
-    judge: JudgeFlag,
-    samples: Option<u32>,
-}
+use crate::journal::{DisputeItem, DisputeSet, NewDispute, SetLock, SetState};
+use crate::reverify::{Case, PlanWanted, Published, ReverifyError};
 
 pub(super) async fn list(ready: &Ready, as_json: bool) -> Result<Exit, CliError> {
     for set in ready
@@ -99,7 +66,10 @@ pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> R
                 "there is no set `{name}`: say which decisions it is about, e.g. --since, --plan or --where outcome=retry"
             )));
         }
-        None => create(ready, name, args).await?,
+        None => {
+            create(ready, name, args).await?;
+            known(ready, name).await?
+        }
     };
     if set.state == SetState::Open {
         let _alone = lock(ready, name).await?;
@@ -127,92 +97,6 @@ async fn known(ready: &Ready, name: &str) -> Result<DisputeSet, CliError> {
 async fn lock(ready: &Ready, name: &str) -> Result<SetLock, CliError> {
     let locked = ready.journal.lock_set(name).await.map_err(CliError::trouble)?;
     locked.ok_or_else(|| CliError::usage(anyhow!("another process works on the set `{name}`")))
-}
-
-async fn create(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<DisputeSet, CliError> {
-    let sets = &args.sets;
-    let reason = args
-        .reason
-        .as_ref()
-        .filter(|reason| !reason.trim().is_empty())
-        .ok_or_else(|| CliError::usage(anyhow!("a set needs a --reason")))?;
-    let plan = ready.plan(args.plan.as_deref()).await?;
-    let (mut of_plan, mut outcome) = (None, None);
-    if let PlanWanted::Kept(kept) = &plan {
-        of_plan = Some(kept.name.clone());
-    }
-    for condition in &sets.conditions {
-        match condition {
-            Condition::Outcome(wanted) => outcome = Some(*wanted),
-            Condition::Plan(name) => of_plan = Some(name.clone()),
-        }
-    }
-    let selected = Selected {
-        since: sets.since,
-        until: sets.until,
-        plan: of_plan,
-        outcome,
-    };
-    let keep = |row: &DecisionRow| match &sets.grader {
-        Some(grader) => gave_a_verdict(row, grader),
-        None => true,
-    };
-    let items = ready.journal.select_decisions(&selected, keep).await;
-    let mut items = items.map_err(CliError::trouble)?;
-    if let Some(model) = &sets.model {
-        let mut asked = Vec::new();
-        for item in items {
-            let entries = ready.journal.within(ready.journal.entries_from(item.0, 0)).await;
-            let entries = entries.map_err(CliError::trouble)?;
-            let told = Told::of(entries.iter().map(|entry| &entry.entry));
-            if told
-                .ran
-                .values()
-                .any(|ran| ran.judge_mode.is_some() && ran.engine.as_ref() == Some(model))
-            {
-                asked.push(item);
-            }
-        }
-        items = asked;
-    }
-    if items.is_empty() {
-        return Err(CliError::usage(anyhow!("no effective decision is one of those")));
-    }
-    let kept = Kept {
-        selected: json!({
-            "since": selected.since, "until": selected.until, "plan": selected.plan,
-            "outcome": selected.outcome, "grader": sets.grader, "model": sets.model,
-        }),
-        plan: match &plan {
-            PlanWanted::Then => None,
-            PlanWanted::Kept(kept) => Some(kept.digest),
-        },
-        judge: args.judge,
-        samples: args.samples,
-    };
-    let kept = serde_json::to_string(&kept).map_err(|error| CliError::trouble(anyhow!(error)))?;
-    let about = (kept.as_str(), reason.as_str(), args.by.name.as_str());
-    if !ready
-        .journal
-        .create_set(name, about, &items)
-        .await
-        .map_err(CliError::trouble)?
-    {
-        return Err(CliError::usage(anyhow!(
-            "somebody has made a set `{name}` meanwhile"
-        )));
-    }
-    known(ready, name).await
-}
-
-fn gave_a_verdict(row: &DecisionRow, grader: &str) -> bool {
-    let message: Result<OutcomeMessage, _> = serde_json::from_slice(&row.message);
-    message.is_ok_and(|message| {
-        message
-            .graders
-            .iter()
-            .any(|words| words.name == grader && matches!(words.verdict, GraderEnd::Pass | GraderEnd::Fail))
-    })
 }
 
 /// Whether the item has come to its end; what could not be judged is tried again.
@@ -412,18 +296,4 @@ pub(super) async fn cancel(ready: &Ready, name: &str, by: &str) -> Result<Exit, 
     }
     say!("cancelled: nothing of the set `{name}` moves anything");
     Ok(Exit::Good)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn conditions_are_read_and_others_refused() {
-        assert_eq!(condition("outcome=retry"), Ok(Condition::Outcome(Outcome::Retry)));
-        assert_eq!(condition("plan=a=b"), Ok(Condition::Plan("a=b".to_owned())));
-        for wrong in ["outcome=maybe", "plan=", "score>1", ""] {
-            assert!(condition(wrong).is_err(), "{wrong}");
-        }
-    }
 }
