@@ -127,7 +127,10 @@ pub async fn retain_until_stopped(
 ) {
     loop {
         if let Err(error) = retain(&keeper, keep, &by).await {
-            tracing::warn!(error = in_full(&error), "evidence whose time is over is still there");
+            tracing::warn!(
+                error = in_full(&error),
+                "evidence whose time is over is still there"
+            );
         }
         if tokio::time::timeout(LOOK, stop.cancelled()).await.is_ok() {
             return;

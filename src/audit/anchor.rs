@@ -146,7 +146,10 @@ impl Anchor {
                     .filter(|name| number_of(name).is_none_or(|number| number > after));
                 let mut read = stream::iter(wanted)
                     .map(|name| async move {
-                        let bytes = store.get(&format!("checkpoints/{name}")).await?.unwrap_or_default();
+                        let bytes = store
+                            .get(&format!("checkpoints/{name}"))
+                            .await?
+                            .unwrap_or_default();
                         serde_json::from_slice(&bytes).map_err(|_| malformed(store.place(), name))
                     })
                     .buffered(READ_AT_A_TIME);
@@ -221,7 +224,8 @@ fn last_number(file: &mut File, path: &Path) -> Result<u64, AnchorError> {
         source,
     };
     let length = file.metadata().map_err(failed)?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).map_err(failed)?;
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
+        .map_err(failed)?;
     let mut tail = String::new();
     file.take(TAIL).read_to_string(&mut tail).map_err(failed)?;
     let whole = tail.rfind('\n').map_or("", |end| &tail[..end]);
@@ -238,7 +242,10 @@ fn cut_half_line(file: &mut File) -> io::Result<()> {
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();
     file.take(TAIL).read_to_end(&mut tail)?;
-    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let whole = tail
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
     let half = (tail.len() - whole) as u64;
     if half > 0 {
         file.set_len(length - half)?;
@@ -288,7 +295,12 @@ mod tests {
                 head: Digest::of(b"head"),
                 state: "verified".to_owned(),
             };
-            chain.push(Checkpoint::next(chain.last(), &[leaf], (&key, "main"), Timestamp::UNIX_EPOCH));
+            chain.push(Checkpoint::next(
+                chain.last(),
+                &[leaf],
+                (&key, "main"),
+                Timestamp::UNIX_EPOCH,
+            ));
         }
         chain
     }

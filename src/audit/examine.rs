@@ -53,7 +53,10 @@ impl Examined<'_> {
                 let (what, place) = match &error {
                     ChainError::Gap { expected, .. } => (What::EntryMissing, format!("entry {expected}")),
                     ChainError::Changed(place) => (What::EntryChanged, format!("entry {place}")),
-                    ChainError::Head(length) => (What::ChainEnd, format!("after entry {}", length.saturating_sub(1))),
+                    ChainError::Head(length) => (
+                        What::ChainEnd,
+                        format!("after entry {}", length.saturating_sub(1)),
+                    ),
                     ChainError::Outcome { .. } => (What::Outcome, "verification.outcome".to_owned()),
                 };
                 self.find(what, place, error.to_string());
@@ -81,18 +84,30 @@ impl Examined<'_> {
             // A dispute that nobody published, and a run at the desk, decide nothing.
             if decided && cause == "submission" {
                 let outcome = row.outcome.as_deref().unwrap_or_default();
-                self.find(What::DecisionMissing, "decision", format!("it ended as {outcome}, without a decision"));
+                self.find(
+                    What::DecisionMissing,
+                    "decision",
+                    format!("it ended as {outcome}, without a decision"),
+                );
             }
             return;
         };
         let message: OutcomeMessage = match serde_json::from_slice(&decision.message) {
             Ok(message) => message,
             Err(error) => {
-                return self.find(What::DecisionChanged, "decision.message", format!("it cannot be read: {error}"));
+                return self.find(
+                    What::DecisionChanged,
+                    "decision.message",
+                    format!("it cannot be read: {error}"),
+                );
             }
         };
         if let Some(field) = self.contradicts_rows(decision, &message) {
-            self.find(What::DecisionChanged, field, "the message says other than the row");
+            self.find(
+                What::DecisionChanged,
+                field,
+                "the message says other than the row",
+            );
         }
         if let Some(field) = contradicts_receipt(&message) {
             self.find(
@@ -138,8 +153,14 @@ impl Examined<'_> {
             ("verification.job_id", row.job_id == message.job_id),
             ("verification.attempt", row.attempt == message.attempt),
             ("verification.plan", row.plan == message.plan),
-            ("verification.submission", row.submission == message.receipt.submission),
-            ("verification.outcome", row.outcome.as_deref() == Some(message.outcome.as_str())),
+            (
+                "verification.submission",
+                row.submission == message.receipt.submission,
+            ),
+            (
+                "verification.outcome",
+                row.outcome.as_deref() == Some(message.outcome.as_str()),
+            ),
         ];
         let wrong = fields.iter().find(|(_, fits)| !fits);
         wrong.map(|(field, _)| *field)
@@ -158,7 +179,11 @@ impl Examined<'_> {
                 "sealed as {} with head {}, now {} with head {}",
                 leaf.state,
                 leaf.head.short(),
-                if now.state.is_empty() { "not ended" } else { &now.state },
+                if now.state.is_empty() {
+                    "not ended"
+                } else {
+                    &now.state
+                },
                 now.head.short()
             );
             self.find(What::SealedOtherwise, format!("checkpoint {number}"), detail);
@@ -186,8 +211,20 @@ impl Examined<'_> {
             self.find(What::LinkBroken, "decision.supersedes", detail);
         }
         if let (Some(settled), Some(decision)) = (settlement, decision) {
-            let decided = (&decision.job_id, decision.attempt, &decision.outcome, decision.supersedes);
-            if decided != (&settled.job_id, settled.attempt, &settled.outcome, settled.supersedes) {
+            let decided = (
+                &decision.job_id,
+                decision.attempt,
+                &decision.outcome,
+                decision.supersedes,
+            );
+            if decided
+                != (
+                    &settled.job_id,
+                    settled.attempt,
+                    &settled.outcome,
+                    settled.supersedes,
+                )
+            {
                 let detail = format!("settled as {} of {}", settled.outcome, settled.job_id);
                 self.find(What::Settlement, "settlement", detail);
             }
@@ -199,9 +236,16 @@ impl Examined<'_> {
         let Some(erased) = entries.iter().find(|entry| entry.erased.is_some()) else {
             return;
         };
-        if !erasures.iter().any(|erasure| erasure.covers(&row.job_id, row.attempt)) {
+        if !erasures
+            .iter()
+            .any(|erasure| erasure.covers(&row.job_id, row.attempt))
+        {
             let place = format!("entry {}", erased.seq);
-            self.find(What::ErasedUnrecorded, place, "the content is gone, and no erasure is on record");
+            self.find(
+                What::ErasedUnrecorded,
+                place,
+                "the content is gone, and no erasure is on record",
+            );
         }
     }
 }
@@ -237,7 +281,9 @@ fn valid_then(key: &TrustedKey, receipt: &Receipt) -> Result<(), String> {
         return Err(format!("decided at {at}, after the key {kid} had expired"));
     }
     match key.revoked_at {
-        Some(revoked) if at >= revoked => Err(format!("decided at {at}, after the key {kid} was revoked at {revoked}")),
+        Some(revoked) if at >= revoked => Err(format!(
+            "decided at {at}, after the key {kid} was revoked at {revoked}"
+        )),
         Some(_) | None => Ok(()),
     }
 }

@@ -87,7 +87,11 @@ impl What {
     /// What to do next.
     pub fn next(self) -> &'static str {
         match self {
-            Self::EntryChanged | Self::EntryMissing | Self::ChainEnd | Self::Outcome | Self::ChainRecomputed => {
+            Self::EntryChanged
+            | Self::EntryMissing
+            | Self::ChainEnd
+            | Self::Outcome
+            | Self::ChainRecomputed => {
                 "compare with a backup from before; `assay reverify` judges the kept hand-in anew"
             }
             Self::DecisionMissing | Self::DecisionChanged => {
@@ -96,14 +100,20 @@ impl What {
             Self::VerificationMissing | Self::VerificationRemoved => {
                 "restore the verification from a backup; until then believe nothing of this job"
             }
-            Self::Receipt => "`assay keys list`; if the key is not known, `assay pause` and look at what was settled",
-            Self::SealedOtherwise => "the checkpoint is signed: compare with a backup from before it was made",
+            Self::Receipt => {
+                "`assay keys list`; if the key is not known, `assay pause` and look at what was settled"
+            }
+            Self::SealedOtherwise => {
+                "the checkpoint is signed: compare with a backup from before it was made"
+            }
             Self::CheckpointRemoved | Self::CheckpointChanged => {
                 "compare with the anchor and a backup; find out who may write to the database as its owner"
             }
             Self::LinkBroken => "compare with a backup; look at `assay log JOB --all`",
             Self::Settlement => "`assay pause`, then compare ledger, settlement and receipt of this job",
-            Self::ErasedUnrecorded => "nobody used `assay erase`: find out who writes to the database as its owner",
+            Self::ErasedUnrecorded => {
+                "nobody used `assay erase`: find out who writes to the database as its owner"
+            }
             Self::Unreadable => "compare the row with a backup",
         }
     }

@@ -146,7 +146,13 @@ pub async fn audit(
         Ok::<_, AuditError>(ids.last().copied().map(|last| (ids, Some(last))))
     });
     let batches = batches
-        .map_ok(|ids| stream::iter(ids.chunks(BATCH).map(|some| Ok(some.to_vec())).collect::<Vec<_>>()))
+        .map_ok(|ids| {
+            stream::iter(
+                ids.chunks(BATCH)
+                    .map(|some| Ok(some.to_vec()))
+                    .collect::<Vec<_>>(),
+            )
+        })
         .try_flatten()
         .map_ok(|ids: Vec<VerificationId>| batch(journal, trust, &erasures, ids))
         .try_buffer_unordered(side_by_side());
@@ -160,13 +166,19 @@ pub async fn audit(
         if job.is_some() {
             sealed_in.append(&mut batch.sealed_in);
         }
-        batch.findings.into_iter().for_each(|finding| report.find(finding));
+        batch
+            .findings
+            .into_iter()
+            .for_each(|finding| report.find(finding));
         progress(Progress {
             done: report.verifications,
             all,
         });
     }
-    for lost in journal.orphans(scope, u32::try_from(KEPT).unwrap_or(u32::MAX)).await? {
+    for lost in journal
+        .orphans(scope, u32::try_from(KEPT).unwrap_or(u32::MAX))
+        .await?
+    {
         report.find(orphan(lost));
     }
     let which = match scope {
@@ -196,7 +208,10 @@ fn side_by_side() -> usize {
 fn by_job(erasures: &[Erasure]) -> HashMap<String, Vec<Erasure>> {
     let mut by_job: HashMap<String, Vec<Erasure>> = HashMap::new();
     for erasure in erasures {
-        by_job.entry(erasure.job_id.clone()).or_default().push(erasure.clone());
+        by_job
+            .entry(erasure.job_id.clone())
+            .or_default()
+            .push(erasure.clone());
     }
     by_job
 }
@@ -246,7 +261,9 @@ fn examine_all(
         batch.running += u64::from(audited.ended_at.is_none());
         batch.entries += audited.entries.len() as u64;
         batch.receipts += u64::from(audited.decision.is_some());
-        batch.sealed_in.extend(audited.sealed.as_ref().map(|(number, ..)| *number));
+        batch
+            .sealed_in
+            .extend(audited.sealed.as_ref().map(|(number, ..)| *number));
         let of_job = erasures.get(audited.row.job_id.as_str());
         batch
             .findings
@@ -257,10 +274,26 @@ fn examine_all(
 
 fn orphan(lost: Orphan) -> Finding {
     let (what, place, detail) = match lost.told_by {
-        OrphanOf::Decision => (What::VerificationMissing, "decision".to_owned(), "its decision is there, it is not"),
-        OrphanOf::Log => (What::VerificationMissing, "log".to_owned(), "its log is there, it is not"),
-        OrphanOf::Claim => (What::VerificationMissing, "claim".to_owned(), "a claim names it, it is not there"),
-        OrphanOf::Settlement => (What::DecisionMissing, "settlement".to_owned(), "something was settled, no decision is there"),
+        OrphanOf::Decision => (
+            What::VerificationMissing,
+            "decision".to_owned(),
+            "its decision is there, it is not",
+        ),
+        OrphanOf::Log => (
+            What::VerificationMissing,
+            "log".to_owned(),
+            "its log is there, it is not",
+        ),
+        OrphanOf::Claim => (
+            What::VerificationMissing,
+            "claim".to_owned(),
+            "a claim names it, it is not there",
+        ),
+        OrphanOf::Settlement => (
+            What::DecisionMissing,
+            "settlement".to_owned(),
+            "something was settled, no decision is there",
+        ),
         OrphanOf::Checkpoint(number) => (
             What::VerificationRemoved,
             format!("checkpoint {number}"),

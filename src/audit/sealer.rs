@@ -63,14 +63,20 @@ pub async fn seal_until_stopped(sealer: Sealer, stop: CancellationToken) {
     for round in 0_u32.. {
         let everything = round.is_multiple_of(EVERYTHING_EVERY);
         if let Err(trouble) = sealer.round(EVERY, everything).await {
-            tracing::warn!(error = in_full(&trouble), "no checkpoint, or not anchored: tried again soon");
+            tracing::warn!(
+                error = in_full(&trouble),
+                "no checkpoint, or not anchored: tried again soon"
+            );
         }
         if tokio::time::timeout(LOOK, stop.cancelled()).await.is_ok() {
             break;
         }
     }
     if let Err(trouble) = sealer.round(Duration::ZERO, false).await {
-        tracing::warn!(error = in_full(&trouble), "no last checkpoint: the next worker makes it");
+        tracing::warn!(
+            error = in_full(&trouble),
+            "no last checkpoint: the next worker makes it"
+        );
     }
 }
 

@@ -130,7 +130,10 @@ pub(super) async fn audit_seals(
             );
             removed(number, detail)
         } else {
-            changed(number, "the anchor holds one that no trusted key has signed".to_owned())
+            changed(
+                number,
+                "the anchor holds one that no trusted key has signed".to_owned(),
+            )
         });
     }
     let anchored = match anchor {
@@ -196,7 +199,10 @@ pub(super) fn check(
     let number = checkpoint.number;
     let mut findings = Vec::new();
     if !is_signed(checkpoint, trust) {
-        findings.push(changed(number, "no key of the trust file has signed it".to_owned()));
+        findings.push(changed(
+            number,
+            "no key of the trust file has signed it".to_owned(),
+        ));
     }
     // After a gap there is nothing to compare with; the gap itself is told.
     let follows = previous.filter(|previous| previous.number + 1 == number);
@@ -209,10 +215,17 @@ pub(super) fn check(
     }
     let root = MerkleTree::new(leaves.iter().map(Leaf::digest).collect()).root();
     if leaves.len() as u64 != checkpoint.count {
-        let detail = format!("it covers {} verifications, {} are on record", checkpoint.count, leaves.len());
+        let detail = format!(
+            "it covers {} verifications, {} are on record",
+            checkpoint.count,
+            leaves.len()
+        );
         findings.push(changed(number, detail));
     } else if root != checkpoint.root {
-        findings.push(changed(number, "what is on record is not what it covers".to_owned()));
+        findings.push(changed(
+            number,
+            "what is on record is not what it covers".to_owned(),
+        ));
     }
     findings
 }

@@ -15,7 +15,10 @@ pub(super) fn contradicts_receipt(message: &OutcomeMessage) -> Option<&'static s
         ("outcome", message.outcome == receipt.outcome),
         ("job_id", message.job_id == receipt.job_id),
         ("attempt", message.attempt == receipt.attempt),
-        ("verification_id", message.verification_id == receipt.verification_id),
+        (
+            "verification_id",
+            message.verification_id == receipt.verification_id,
+        ),
         ("trigger", message.trigger == receipt.trigger),
         ("supersedes", message.supersedes == receipt.supersedes),
         ("score", message.score == receipt.score),
@@ -35,7 +38,10 @@ pub(super) fn contradicts_log(message: &OutcomeMessage, entries: &[LogEntry]) ->
         .filter(|entry| entry.entry.kind == EntryType::Result)
         .filter_map(|entry| serde_json::from_str(&entry.entry.content).ok())
         .collect();
-    let decision = results.iter().rev().find(|result| result.get("outcome").is_some());
+    let decision = results
+        .iter()
+        .rev()
+        .find(|result| result.get("outcome").is_some());
     let Some(decision) = decision else {
         return Some("outcome".to_owned());
     };
@@ -43,10 +49,19 @@ pub(super) fn contradicts_log(message: &OutcomeMessage, entries: &[LogEntry]) ->
     let fields = [
         ("outcome", says("outcome", serde_json::to_value(message.outcome))),
         ("score", says("score", serde_json::to_value(message.score))),
-        ("threshold", says("threshold", serde_json::to_value(message.threshold))),
+        (
+            "threshold",
+            says("threshold", serde_json::to_value(message.threshold)),
+        ),
         ("plan", says("plan", serde_json::to_value(&message.plan))),
-        ("receipt.submission", says("submission", serde_json::to_value(message.receipt.submission))),
-        ("receipt.evidence", says("evidence", serde_json::to_value(message.receipt.evidence))),
+        (
+            "receipt.submission",
+            says("submission", serde_json::to_value(message.receipt.submission)),
+        ),
+        (
+            "receipt.evidence",
+            says("evidence", serde_json::to_value(message.receipt.evidence)),
+        ),
     ];
     if let Some(field) = first_false(&fields) {
         return Some(field.to_owned());

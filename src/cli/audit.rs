@@ -146,7 +146,9 @@ fn print(report: &AuditReport) -> Result<(), CliError> {
             erasure.reason
         );
     }
-    say!("{verifications} verifications ({running} running), {entries} entries, {receipts} receipts, {checkpoints} checkpoints");
+    say!(
+        "{verifications} verifications ({running} running), {entries} entries, {receipts} receipts, {checkpoints} checkpoints"
+    );
     if *unsealed > 0 {
         say!("{unsealed} verifications stand in no checkpoint: does `assay work` run?");
     }
@@ -170,7 +172,12 @@ fn print(report: &AuditReport) -> Result<(), CliError> {
 
 /// Columns as wide as their widest cell, but for the last.
 fn table(rows: Vec<[String; 5]>) -> Vec<String> {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths = [width(0), width(1), width(2), width(3)];
     let line = |row: &[String; 5]| {
         let [job, verification, what, place, detail] = row;

@@ -83,7 +83,9 @@ pub(super) async fn run(args: EraseArgs, common: &CommonArgs) -> Result<Exit, Cl
             say!("deleted {deleted} blobs from {}", store.place());
         }
         None if erased.files > 0 => {
-            say!("no evidence store is configured here: the worker that has one deletes them within the hour");
+            say!(
+                "no evidence store is configured here: the worker that has one deletes them within the hour"
+            );
         }
         None => {}
     }
@@ -96,8 +98,12 @@ fn confirmed(job_id: &JobId, verifications: usize) -> Result<bool, CliError> {
             "nothing is erased without a confirmation: add --yes"
         )));
     }
-    say!("This removes the content of {verifications} verifications of {job_id} for good. Type the job's id to go on:");
+    say!(
+        "This removes the content of {verifications} verifications of {job_id} for good. Type the job's id to go on:"
+    );
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(CliError::trouble)?;
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(CliError::trouble)?;
     Ok(answer.trim() == job_id.as_str())
 }

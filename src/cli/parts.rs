@@ -82,13 +82,19 @@ pub(super) fn evidence_store(config: &Config) -> Result<Option<EvidenceStore>, C
         .evidence
         .as_deref()
         .map(|place| BlobStore::open(place, &keeping.stores));
-    Ok(opened.transpose().map_err(CliError::usage)?.map(EvidenceStore::new))
+    Ok(opened
+        .transpose()
+        .map_err(CliError::usage)?
+        .map(EvidenceStore::new))
 }
 
 /// Where checkpoints are kept outside the database, where that is configured.
 pub(super) fn anchor(config: &Config) -> Result<Option<Anchor>, CliError> {
     let keeping = &config.keeping;
-    let opened = keeping.anchor.as_deref().map(|place| Anchor::open(place, &keeping.stores));
+    let opened = keeping
+        .anchor
+        .as_deref()
+        .map(|place| Anchor::open(place, &keeping.stores));
     opened.transpose().map_err(CliError::usage)
 }
 

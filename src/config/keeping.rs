@@ -73,7 +73,9 @@ pub(super) fn settings(
             .map(|(option, Hidden(value))| (option, value))
             .collect();
         for option in CREDENTIALS {
-            let named = format!("ASSAY_STORE_{name}_{option}").to_uppercase().replace('-', "_");
+            let named = format!("ASSAY_STORE_{name}_{option}")
+                .to_uppercase()
+                .replace('-', "_");
             if let Some(value) = variable(&named) {
                 options.insert(option.to_owned(), SecretString::from(value));
             }
@@ -119,6 +121,10 @@ mod tests {
         assert!(keeping.evidence.is_none() && keeping.anchor.is_none() && keeping.keep.is_none());
         let error = load("[evidence]\nkeep_days = 0\n").unwrap_err();
         insta::assert_snapshot!(error, @"evidence.keep_days: must be above zero; to keep nothing, set no evidence.store");
-        assert!(load("[evidence]\nkeep = 3\n").unwrap_err().contains("unknown field `keep`"));
+        assert!(
+            load("[evidence]\nkeep = 3\n")
+                .unwrap_err()
+                .contains("unknown field `keep`")
+        );
     }
 }

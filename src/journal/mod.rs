@@ -19,11 +19,11 @@ use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use postgres::{
-    Applied, Change, Checked, ClaimAnswer, Claims, Decided, Effect, Ending, EndingState, ExceptionRow,
-    GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim, NewException, NewParked, Overdue,
-    ParkedRow, Pause, PgJournal, Progress, SUSPECT_AFTER, Settled, Settlement, Situation, Stage,
+    Applied, Audited, Change, Checked, ClaimAnswer, Claims, Decided, DecisionRow, Effect, Ending,
+    EndingState, EraseError, Erased, Erasure, ExceptionRow, GroupWriter, Held, HeldRow, HoldReason, KeptFile,
+    Market, Movement, NewClaim, NewException, NewParked, Orphan, OrphanOf, Overdue, ParkedRow, Pause,
+    PgJournal, Progress, SUSPECT_AFTER, Scope, Sealing, Settled, Settlement, SettlementRow, Situation, Stage,
     StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
-    Audited, DecisionRow, EraseError, Erased, Erasure, KeptFile, Orphan, OrphanOf, Scope, Sealing, SettlementRow,
 };
 pub use recorder::record;
 pub use sqlite::SqliteJournal;

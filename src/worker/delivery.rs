@@ -30,7 +30,7 @@ use crate::plan::Plan;
 use crate::queue::{Destination, Lane, Outgoing, QueueError, Wait};
 use crate::telemetry::VerificationSpan;
 use crate::verdict::ErrorKind;
-use crate::verify::verify_hand_in;
+use crate::verify::{collect_hand_in, undecided, verify};
 
 /// An outcome that the broker has not confirmed is published again after this long.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
@@ -158,7 +158,8 @@ impl Worker {
         };
         let grading = async {
             tell_history(&context.log, &held, suspected).await;
-            self.grade_unless_cancelled(hand_in, plan, &held, context).await
+            self.grade_unless_cancelled(of.id, hand_in, plan, &held, context)
+                .await
         };
         let (verification, recorded) = tokio::join!(grading, recording);
         let (chain, last_links) = recorded?;
@@ -221,6 +222,7 @@ impl Worker {
     /// Takes the context with it: the log ends with the last word of the graders.
     async fn grade_unless_cancelled(
         &self,
+        id: VerificationId,
         hand_in: &HandIn,
         plan: &Plan,
         held: &Held,
@@ -236,10 +238,17 @@ impl Worker {
                 "the sender asked to call the job off after the hand-in: noted, and graded all the same";
             context.log.info(Audience::Public, text).await;
         }
-        Some(self.grade(hand_in, plan, held, &context).await)
+        Some(self.grade(id, hand_in, plan, held, &context).await)
     }
 
-    async fn grade(&self, hand_in: &HandIn, plan: &Plan, held: &Held, context: &Context) -> Verification {
+    async fn grade(
+        &self,
+        id: VerificationId,
+        hand_in: &HandIn,
+        plan: &Plan,
+        held: &Held,
+        context: &Context,
+    ) -> Verification {
         let sources = Sources {
             network: Some(Network {
                 gone_for_good: retry::gone_for_good(held.not_found),
@@ -252,7 +261,16 @@ impl Worker {
             sandbox: self.sandbox.clone(),
             reveal: plan.reveal,
         };
-        let verifying = verify_hand_in(hand_in.submission.clone(), sources, plan, &tools, context);
+        let verifying = async {
+            let collecting = collect_hand_in(hand_in.submission.clone(), sources, context);
+            let submission = match collecting.await {
+                Ok(submission) => submission,
+                Err(error) => return undecided(error, Vec::new(), context).await,
+            };
+            // Kept before it is decided: whoever disputes the decision finds what it was made on.
+            let verifying = verify(&submission, plan, &tools, context);
+            tokio::join!(verifying, self.keeper.keep(id, &submission)).0
+        };
         self.crash_in_grader(verifying, &hand_in.submission.job_id).await
     }
 

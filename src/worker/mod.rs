@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::graders::rubric::Judge;
 use crate::health::Heart;
 use crate::journal::{Claims, GroupWriter, Market, PgJournal};
+use crate::keeping::Keeper;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
@@ -53,6 +54,8 @@ pub struct Parts {
     pub judge: Judge,
     /// Signs receipts.
     pub signer: Signer,
+    /// Keeps the files of hand-ins.
+    pub keeper: Keeper,
     /// What time it is.
     pub clock: Clock,
     /// Counts what happens.
@@ -77,6 +80,7 @@ pub struct Worker {
     sandbox: Sandbox,
     judge: Judge,
     signer: Signer,
+    keeper: Keeper,
     clock: Clock,
     metrics: Metrics,
     heart: Heart,
@@ -101,6 +105,7 @@ impl Worker {
             sandbox,
             judge,
             signer,
+            keeper,
             clock,
             metrics,
             heart,
@@ -123,6 +128,7 @@ impl Worker {
             sandbox,
             judge,
             signer,
+            keeper,
             clock,
             metrics,
             heart,

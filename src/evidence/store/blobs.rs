@@ -26,7 +26,9 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The place is a URL, or an alias that nobody has configured.
-    #[error("`{0}` is no folder and no configured store: name the bucket as [stores.NAME] in assay.toml, then use NAME:PREFIX")]
+    #[error(
+        "`{0}` is no folder and no configured store: name the bucket as [stores.NAME] in assay.toml, then use NAME:PREFIX"
+    )]
     Unnamed(String),
     /// The store's settings cannot be used.
     #[error("[stores.{name}]: {message}")]
@@ -46,7 +48,9 @@ pub enum StoreError {
         source: object_store::Error,
     },
     /// It served other bytes than were stored.
-    #[error("the store {place} serves other bytes than sha256 {sha256}: it was changed, or its disk is damaged")]
+    #[error(
+        "the store {place} serves other bytes than sha256 {sha256}: it was changed, or its disk is damaged"
+    )]
     Changed {
         /// Where.
         place: String,
@@ -236,7 +240,10 @@ fn bucket(place: &str, alias: &str, settings: &StoreSettings, prefix: &str) -> R
         builder = builder.with_config(key, value.expose_secret());
     }
     let store = builder.build().map_err(|error| wrong(error.to_string()))?;
-    let parts = below.split('/').chain(prefix.split('/')).filter(|part| !part.is_empty());
+    let parts = below
+        .split('/')
+        .chain(prefix.split('/'))
+        .filter(|part| !part.is_empty());
     Ok(BlobStore {
         store: Arc::new(store),
         prefix: parts.fold(Path::default(), |path, part| path.join(part)),

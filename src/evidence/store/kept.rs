@@ -78,9 +78,15 @@ mod tests {
         let evidence = EvidenceStore::new(store.clone());
         let sha256 = Digest::of(b"a,b\n");
         evidence.put(sha256, b"a,b\n".to_vec()).await.unwrap();
-        assert_eq!(evidence.get(sha256).await.unwrap().as_deref(), Some(&b"a,b\n"[..]));
+        assert_eq!(
+            evidence.get(sha256).await.unwrap().as_deref(),
+            Some(&b"a,b\n"[..])
+        );
         store.put(&key(sha256), b"a,c\n".to_vec()).await.unwrap();
-        assert!(matches!(evidence.get(sha256).await, Err(StoreError::Changed { .. })));
+        assert!(matches!(
+            evidence.get(sha256).await,
+            Err(StoreError::Changed { .. })
+        ));
         evidence.delete(sha256).await.unwrap();
         assert_eq!(evidence.get(sha256).await.unwrap(), None);
     }

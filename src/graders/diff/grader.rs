@@ -190,8 +190,7 @@ impl Settled {
             return None;
         };
         let small = expected.len() + submission.output_text.len() <= SMALL_BYTES;
-        (small && self.actual.is_none())
-            .then(|| self.compare(expected, submission.output_text.as_bytes()))
+        (small && self.actual.is_none()).then(|| self.compare(expected, submission.output_text.as_bytes()))
     }
 
     fn grade(&self, submission: &Submission) -> Result<Verdict, GradeError> {

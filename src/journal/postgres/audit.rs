@@ -254,10 +254,11 @@ async fn read(
     .fetch_all(&mut *connection)
     .await?;
     let mut logs: HashMap<Uuid, Vec<Result<LogEntry, JournalError>>> = HashMap::new();
-    let log = sqlx::query("SELECT * FROM assay.log WHERE verification_id = ANY ($1) ORDER BY verification_id, seq")
-        .bind(ids)
-        .fetch_all(&mut *connection)
-        .await?;
+    let log =
+        sqlx::query("SELECT * FROM assay.log WHERE verification_id = ANY ($1) ORDER BY verification_id, seq")
+            .bind(ids)
+            .fetch_all(&mut *connection)
+            .await?;
     for row in &log {
         logs.entry(row.try_get("verification_id")?)
             .or_default()

@@ -203,7 +203,12 @@ async fn insert(
          FROM unnest($2::uuid[], $3::bytea[], $4::text[]) WITH ORDINALITY AS leaf (id, head, state, place)",
     )
     .bind(number(made.number)?)
-    .bind(leaves.iter().map(|leaf| leaf.verification_id.uuid()).collect::<Vec<_>>())
+    .bind(
+        leaves
+            .iter()
+            .map(|leaf| leaf.verification_id.uuid())
+            .collect::<Vec<_>>(),
+    )
     .bind(
         leaves
             .iter()

@@ -35,7 +35,6 @@ pub struct KeptFile {
     pub why: Option<String>,
 }
 
-
 impl PgJournal {
     /// Notes the files of a verification before they are stored, or why they are not.
     ///
@@ -47,7 +46,9 @@ impl PgJournal {
         files: &[EvidenceFile],
         not_kept: Option<&str>,
     ) -> Result<(), JournalError> {
-        let sizes = files.iter().map(|file| i64::try_from(file.size).unwrap_or(i64::MAX));
+        let sizes = files
+            .iter()
+            .map(|file| i64::try_from(file.size).unwrap_or(i64::MAX));
         let noting = async {
             sqlx::query(
                 "INSERT INTO assay.evidence (verification_id, place, role, name, size, sha256, content_type, state, why)
@@ -120,12 +121,7 @@ impl PgJournal {
     ///
     /// # Errors
     /// Where the database cannot be written.
-    pub async fn doom_evidence(
-        &self,
-        keep: Duration,
-        limit: u32,
-        by: &str,
-    ) -> Result<u64, JournalError> {
+    pub async fn doom_evidence(&self, keep: Duration, limit: u32, by: &str) -> Result<u64, JournalError> {
         let days = keep.as_secs() / 86_400;
         let dooming = async {
             let doomed: i64 = sqlx::query_scalar(

@@ -29,8 +29,8 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use super::JournalError;
 pub use audit::{Audited, DecisionRow, Orphan, OrphanOf, Scope, SettlementRow};
 pub use brakes::{ExceptionRow, HeldRow, Pause};
-pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
 pub use checkpoints::Sealing;
+pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
 pub use erasures::{EraseError, Erased, Erasure};
 pub use evidence::KeptFile;
 pub use market::{Market, Movement, Sums};
@@ -72,7 +72,10 @@ struct Shared {
 
 /// Plans are made once for each connection, when the tables may still be empty: one that reads a whole table would
 /// be kept while the table grows. Every statement of ours has an index.
-const STEADY_PLANS: [(&str, &str); 2] = [("plan_cache_mode", "force_generic_plan"), ("enable_seqscan", "off")];
+const STEADY_PLANS: [(&str, &str); 2] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+];
 
 fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()

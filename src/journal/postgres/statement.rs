@@ -61,11 +61,7 @@ pub(super) async fn write(
         .bind(columns.iter().map(|column| column.not_found).collect::<Vec<_>>())
         .bind(ending().map(|ending| Time(ending.at)).collect::<Vec<_>>())
         .bind(ending().map(|ending| ending.outcome).collect::<Vec<_>>())
-        .bind(
-            ending()
-                .map(|ending| ending.error.as_deref())
-                .collect::<Vec<_>>(),
-        )
+        .bind(ending().map(|ending| ending.error.as_deref()).collect::<Vec<_>>())
         .bind(
             ending()
                 .map(|ending| attempt(ending.chain.length))
