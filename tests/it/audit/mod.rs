@@ -4,6 +4,7 @@
 
 mod bundle;
 mod checkpoints;
+mod erase;
 mod tamper;
 
 use std::collections::BTreeMap;
