@@ -5,19 +5,19 @@
 //! to somebody who has neither database nor trust in ours. What is proven by what: docs/audit.md.
 
 mod anchor;
-
+mod bundle;
 mod examine;
 mod finding;
-
+mod prove;
 mod run;
 mod sealer;
 mod seals;
 mod told;
 
 pub use anchor::{Anchor, AnchorError};
-
+pub use bundle::{Bundle, BundleError, BundledEntry, Inclusion, export};
 pub use examine::examine;
 pub use finding::{Finding, What};
-
+pub use prove::{Proof, prove};
 pub use run::{Anchored, AuditError, AuditReport, Progress, audit};
 pub use sealer::{SealTrouble, Sealer, seal_until_stopped};

@@ -183,7 +183,7 @@ async fn read_anchor(
     Ok(anchored)
 }
 
-fn is_signed(checkpoint: &Checkpoint, trust: &TrustFile) -> bool {
+pub(super) fn is_signed(checkpoint: &Checkpoint, trust: &TrustFile) -> bool {
     trust
         .key(&checkpoint.kid)
         .is_some_and(|key| checkpoint.is_signed_by(key))

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::entry::{EntryType, LogEntry};
-use crate::message::{GraderWords, OutcomeMessage};
+use crate::message::{GraderWords, OutcomeMessage, VERSION};
 use crate::outcome::GraderEnd;
 use crate::receipt::Receipt;
 
@@ -12,6 +12,7 @@ use crate::receipt::Receipt;
 pub(super) fn contradicts_receipt(message: &OutcomeMessage) -> Option<&'static str> {
     let receipt: &Receipt = &message.receipt;
     let fields = [
+        ("v", message.v == VERSION),
         ("outcome", message.outcome == receipt.outcome),
         ("job_id", message.job_id == receipt.job_id),
         ("attempt", message.attempt == receipt.attempt),

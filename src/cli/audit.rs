@@ -1,15 +1,19 @@
 //! `assay audit`: whether verifications, decisions and checkpoints are what was written.
 
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use clap::Args;
+use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use super::{CliError, Exit, parts};
-use crate::audit::{Anchored, AuditReport, audit};
-use crate::config::CommonArgs;
+use crate::audit::{Anchored, AuditReport, BundleError, audit, export, prove};
+use crate::config::{CommonArgs, Config};
+use crate::entry::VerificationId;
 use crate::job::JobId;
 use crate::journal::Scope;
 use crate::receipt::TrustFile;
@@ -22,13 +26,18 @@ Examples:
   assay audit --all                          the whole database
   assay audit --since 2026-11-01T00:00:00Z   what began since then
   assay audit --all --json | jq .findings
+  assay audit export VERIFICATION -o bundle.json
+  assay audit verify bundle.json --trust trust.toml
 
 Every hash chain is computed again, every receipt checked against the trust file (ASSAY_TRUST) and against the rows, every
 checkpoint against its signature, its predecessor, what it covers and, with ASSAY_ANCHOR, against the copy outside the
 database. docs/audit.md says what that proves.
 
 Exit status: 0 nothing found, 1 something found, 2 wrong use or configuration, 3 our own trouble.")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct AuditArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// The job's id
     #[arg(required_unless_present_any = ["all", "since"], conflicts_with_all = ["all", "since"])]
     job: Option<String>,
@@ -43,6 +52,32 @@ pub(super) struct AuditArgs {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Write one verification as a file that proves itself
+    Export {
+        /// The verification's id
+        verification: VerificationId,
+        /// The file; it must not exist yet
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Verify an exported file, with nothing but public keys
+    Verify {
+        /// The file
+        file: PathBuf,
+        /// The trust file with the public keys [default: that of settlement]
+        #[arg(long, value_name = "FILE")]
+        trust: Option<PathBuf>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Longest bundle that is read, in bytes.
+const LONGEST_BUNDLE: u64 = 256 << 20;
+
 /// Connections: two batches for each core are read side by side.
 fn connections() -> u32 {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -51,6 +86,15 @@ fn connections() -> u32 {
 
 pub(super) async fn run(args: AuditArgs, common: &CommonArgs) -> Result<Exit, CliError> {
     let config = parts::config(common)?;
+    match args.action {
+        Some(Action::Export { verification, output }) => {
+            return export_to(&config, verification, &output).await;
+        }
+        Some(Action::Verify { file, trust, json }) => {
+            return verify(&file, &trust.unwrap_or(config.pool.trust), json);
+        }
+        None => {}
+    }
     let trust = Arc::new(TrustFile::read(&config.pool.trust).map_err(CliError::usage)?);
     let anchor = parts::anchor(&config)?;
     let journal = parts::pool_journal(&config, connections()).await?;
@@ -85,6 +129,62 @@ pub(super) async fn run(args: AuditArgs, common: &CommonArgs) -> Result<Exit, Cl
     }
     journal.close().await;
     Ok(if report.found == 0 { Exit::Good } else { Exit::No })
+}
+
+async fn export_to(config: &Config, id: VerificationId, output: &Path) -> Result<Exit, CliError> {
+    let journal = parts::pool_journal(config, 2).await?;
+    journal.check_set_up().await.map_err(CliError::usage)?;
+    let bundle = export(&journal, id).await.map_err(|error| match error {
+        BundleError::Journal(error) => CliError::trouble(error),
+        error => CliError::usage(error),
+    })?;
+    let text = serde_json::to_vec_pretty(&bundle).map_err(CliError::trouble)?;
+    let written = File::create_new(output).and_then(|mut file| {
+        file.write_all(&text)?;
+        file.sync_all()
+    });
+    written.map_err(|error| {
+        CliError::usage(anyhow::Error::from(error).context(format!("{} cannot be written", output.display())))
+    })?;
+    say!(
+        "wrote {}: verify it with `assay audit verify {0} --trust TRUST`",
+        output.display()
+    );
+    Ok(Exit::Good)
+}
+
+fn verify(path: &Path, trust: &Path, json: bool) -> Result<Exit, CliError> {
+    let trust = TrustFile::read(trust).map_err(CliError::usage)?;
+    let unreadable = |error: std::io::Error| {
+        CliError::usage(anyhow::Error::from(error).context(format!("{} cannot be read", path.display())))
+    };
+    let mut text = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(LONGEST_BUNDLE)
+        .read_to_end(&mut text)
+        .map_err(unreadable)?;
+    let proof = prove(&text, &trust);
+    if json {
+        let text = serde_json::to_string(&proof).map_err(CliError::trouble)?;
+        say!("{text}");
+    } else {
+        // Where something is wrong, nothing else counts.
+        let proven = if proof.holds() {
+            proof.proven.as_slice()
+        } else {
+            &[]
+        };
+        for (word, lines) in [
+            ("WRONG", proof.wrong.as_slice()),
+            ("proven", proven),
+            ("not proven", &proof.not_proven),
+        ] {
+            for line in lines {
+                say!("{word}: {line}");
+            }
+        }
+    }
+    Ok(if proof.holds() { Exit::Good } else { Exit::No })
 }
 
 /// A bar on a terminal, nothing in a pipe.

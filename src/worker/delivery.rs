@@ -32,7 +32,7 @@ use crate::queue::{Destination, Lane, Outgoing, QueueError, Wait};
 use crate::receipt::Purpose;
 use crate::telemetry::VerificationSpan;
 use crate::verdict::ErrorKind;
-use crate::verify::verify_hand_in;
+use crate::verify::{collect_hand_in, undecided, verify};
 
 /// An outcome that the broker has not confirmed is published again after this long.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
@@ -268,7 +268,16 @@ impl Worker {
             sandbox: self.sandbox.clone(),
             reveal: plan.reveal,
         };
-        let verifying = verify_hand_in(hand_in.submission.clone(), sources, plan, &tools, context);
+        let verifying = async {
+            let collecting = collect_hand_in(hand_in.submission.clone(), sources, context);
+            let submission = match collecting.await {
+                Ok(submission) => submission,
+                Err(error) => return undecided(error, Vec::new(), context).await,
+            };
+            // Kept before it is decided: whoever disputes the decision finds what it was made on.
+            let verifying = verify(&submission, plan, &tools, context);
+            tokio::join!(verifying, self.keeper.keep(of.id, &submission)).0
+        };
         self.crash_in_grader(verifying, &hand_in.submission.job_id).await
     }
 

@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 
+mod audit;
 mod checks;
 mod deploy;
 mod doctor;

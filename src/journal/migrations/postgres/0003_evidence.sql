@@ -145,14 +145,27 @@ BEGIN
         END IF;
         RAISE EXCEPTION 'verification % has ended', OLD.id USING ERRCODE = 'restrict_violation';
     END IF;
-    IF (OLD.id, OLD.job_id, OLD.attempt, OLD.cause, OLD.plan_name, OLD.plan_digest, OLD.submission, OLD.started_at)
-        IS DISTINCT FROM
-       (NEW.id, NEW.job_id, NEW.attempt, NEW.cause, NEW.plan_name, NEW.plan_digest, NEW.submission, NEW.started_at)
-    THEN
-        RAISE EXCEPTION 'what verification % is about never changes', OLD.id USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN NEW;
+    RAISE EXCEPTION 'what verification % is about never changes', OLD.id USING ERRCODE = 'restrict_violation';
 END $$;
+
+-- What is left of a hand-in: the thin form of the message, which holds nothing that was handed in.
+CREATE FUNCTION assay.without_content(job text, of_attempt integer) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
+    SELECT convert_to(jsonb_build_object('v', 1, 'job_id', job, 'attempt', of_attempt)::text, 'UTF8')
+$$;
+
+CREATE FUNCTION assay.hand_in_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND assay.is_erasing(OLD.job_id, OLD.attempt)
+        AND (NEW.job_id, NEW.attempt) = (OLD.job_id, OLD.attempt)
+        AND NEW.message = assay.without_content(OLD.job_id, OLD.attempt)
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'hand_in is append-only: % refused', TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
+DROP TRIGGER hand_in_is_append_only ON assay.hand_in;
+CREATE TRIGGER hand_in_is_append_only BEFORE UPDATE OR DELETE ON assay.hand_in
+    FOR EACH ROW EXECUTE FUNCTION assay.hand_in_stays();
 
 -- What a file was never changes; only what became of our copy does.
 CREATE FUNCTION assay.evidence_stays() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -206,11 +219,8 @@ BEGIN
     UPDATE assay.decision d SET message = assay.without_reasons(d.message) WHERE d.verification_id = ANY (ids);
     UPDATE assay.verification v SET decision = jsonb_set(v.decision::jsonb, '{message}', '"[erased]"')::text
     WHERE v.id = ANY (ids) AND v.outcome = 'error';
-    -- The thin form of the message holds nothing that was handed in.
-    UPDATE assay.claim c SET message = convert_to(
-        jsonb_build_object('v', 1, 'job_id', c.job_id, 'attempt', c.attempt,
-                           'submission_sha256', encode(c.submission, 'hex'))::text, 'UTF8')
-    WHERE c.job_id = job AND (only_attempt IS NULL OR c.attempt = only_attempt);
+    UPDATE assay.hand_in h SET message = assay.without_content(h.job_id, h.attempt)
+    WHERE h.job_id = job AND (only_attempt IS NULL OR h.attempt = only_attempt);
     UPDATE assay.parked p SET message = NULL, detail = '[erased]'
     WHERE p.job_id = job AND (only_attempt IS NULL OR p.attempt = only_attempt);
     UPDATE assay.evidence e
