@@ -9,6 +9,20 @@ async fn an_erasure_removes_every_text_leaves_every_proof_and_says_who_and_why()
     let world = World::new().await;
     let id = world.decide("erased", Outcome::Verified).await.to_string();
     world.fail("erased-too").await;
+    let also_there = format!(
+        "INSERT INTO assay.model_call (id, verification_id, job_id, attempt, grader, criteria, sample, model_asked,
+                                       judge_mode, parameters, prompt, prompt_digest, answer, finish, rejected,
+                                       tokens_estimated, key, started_at, ended_at)
+         VALUES (gen_random_uuid(), '{id}', 'erased', 0, 'g', '{{c}}', 0, 'm', 'live', '{{}}', 'canary', '', 'canary',
+                 'complete', 'canary', false, '', now(), now());
+         INSERT INTO assay.dispute (verification_id, disputes, by, reason) VALUES ('{id}', '{id}', 'b', 'r');
+         INSERT INTO assay.preview (verification_id, message)
+         SELECT verification_id, message FROM assay.decision WHERE verification_id = '{id}'"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(also_there))
+        .execute(&world.journal.pool())
+        .await
+        .unwrap();
     world.decide("kept", Outcome::Retry).await;
     world.seal(None).await;
     let refused = world.run(&["erase", "erased", "--reason", "ticket 4711"], &[]);
@@ -23,11 +37,18 @@ async fn an_erasure_removes_every_text_leaves_every_proof_and_says_who_and_why()
         ("hand_in", "convert_from(message, 'UTF8')"),
         ("parked", "detail"),
         ("verification", "decision"),
+        (
+            "model_call",
+            "concat(convert_from(prompt, 'UTF8'), convert_from(answer, 'UTF8'), rejected)",
+        ),
+        ("preview", "convert_from(message, 'UTF8')"),
     ] {
-        let key = if table == "verification" { "id" } else { "job_id" };
-        let left = format!(
-            "SELECT count({key}) FROM assay.{table} WHERE job_id LIKE 'erased%' AND {column} LIKE '%canary%'"
-        );
+        let of_job = if table == "preview" {
+            format!("verification_id = '{id}'")
+        } else {
+            "job_id LIKE 'erased%'".to_owned()
+        };
+        let left = format!("SELECT count(*) FROM assay.{table} WHERE {of_job} AND {column} LIKE '%canary%'");
         let left: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(left))
             .fetch_one(&world.journal.pool())
             .await

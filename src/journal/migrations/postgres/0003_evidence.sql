@@ -167,6 +167,22 @@ DROP TRIGGER hand_in_is_append_only ON assay.hand_in;
 CREATE TRIGGER hand_in_is_append_only BEFORE UPDATE OR DELETE ON assay.hand_in
     FOR EACH ROW EXECUTE FUNCTION assay.hand_in_stays();
 
+-- A preview is an outcome message, with what graders said of the hand-in.
+CREATE FUNCTION assay.preview_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.verification_id = OLD.verification_id
+        AND NEW.message = assay.without_reasons(OLD.message)
+        AND EXISTS (SELECT FROM assay.verification v
+                    WHERE v.id = OLD.verification_id AND assay.is_erasing(v.job_id, v.attempt))
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'preview is append-only: % refused', TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
+DROP TRIGGER preview_is_append_only ON assay.preview;
+CREATE TRIGGER preview_is_append_only BEFORE UPDATE OR DELETE ON assay.preview
+    FOR EACH ROW EXECUTE FUNCTION assay.preview_stays();
+
 -- What a file was never changes; only what became of our copy does.
 CREATE FUNCTION assay.evidence_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -219,6 +235,11 @@ BEGIN
     UPDATE assay.decision d SET message = assay.without_reasons(d.message) WHERE d.verification_id = ANY (ids);
     UPDATE assay.verification v SET decision = jsonb_set(v.decision::jsonb, '{message}', '"[erased]"')::text
     WHERE v.id = ANY (ids) AND v.outcome = 'error';
+    UPDATE assay.preview p SET message = assay.without_reasons(p.message) WHERE p.verification_id = ANY (ids);
+    UPDATE assay.dispute_item i SET error = '[erased]' WHERE i.verification_id = ANY (ids) AND i.error IS NOT NULL;
+    UPDATE assay.model_call c
+    SET prompt = NULL, answer = NULL, rejected = CASE WHEN c.rejected IS NOT NULL THEN '[erased]' END
+    WHERE c.verification_id = ANY (ids);
     UPDATE assay.hand_in h SET message = assay.without_content(h.job_id, h.attempt)
     WHERE h.job_id = job AND (only_attempt IS NULL OR h.attempt = only_attempt);
     UPDATE assay.parked p SET message = NULL, detail = '[erased]'
