@@ -9,7 +9,9 @@ use crate::cli::CliError;
 use crate::config::{CommonArgs, Config};
 use crate::evidence::store::{BlobStore, EvidenceStore};
 use crate::graders;
-use crate::journal::{Market, PgJournal, SqliteJournal};
+use crate::graders::rubric::JudgeSettings;
+use crate::journal::{Market, PgJournal, PgLeases, SqliteJournal};
+use crate::pacing::Pacer;
 use crate::plan::PlanFolders;
 use crate::queue::{Queue, RabbitQueue, RabbitSettings};
 use crate::sandbox::{Sandbox, SandboxConfig};
@@ -69,6 +71,21 @@ pub(super) async fn pool_journal(config: &Config, connections: u32) -> Result<Pg
     PgJournal::connect(url.expose_secret(), connections)
         .await
         .map_err(CliError::trouble)
+}
+
+/// The judge's settings with a pace that is shared with every process of the pool that asks the same endpoint.
+pub(super) fn sharing_its_pace(
+    settings: &JudgeSettings,
+    journal: &PgJournal,
+    process: &str,
+) -> JudgeSettings {
+    let leases = PgLeases::new(journal.clone(), settings.base_url.clone());
+    // Two processes of one name must not use one share.
+    let holder = format!("{process} {}", uuid::Uuid::now_v7());
+    JudgeSettings {
+        pacer: Pacer::shared(settings.pacer.pace(), Arc::new(leases), holder),
+        ..settings.clone()
+    }
 }
 
 /// The marketplace's tables in the pool's database.

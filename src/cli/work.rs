@@ -12,14 +12,12 @@ use crate::audit::{Sealer, seal_until_stopped};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config, Lost};
 use crate::evidence::Network;
-use crate::graders::rubric::{Judge, JudgeSettings};
+use crate::graders::rubric::Judge;
 use crate::health::{HealthServer, Heart};
 #[cfg(debug_assertions)]
 use crate::job::JobId;
-use crate::journal::PgLeases;
 use crate::keeping::{Keeper, retain_until_stopped};
 use crate::metrics::Metrics;
-use crate::pacing::Pacer;
 use crate::receipt::SigningKey;
 use crate::shutdown;
 #[cfg(debug_assertions)]
@@ -103,14 +101,7 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
     let (metrics, heart) = (Metrics::new(), Heart::default());
     let judge = match &config.judge {
         Some(settings) => {
-            let leases = PgLeases::new(journal.clone(), settings.base_url.clone());
-            // Two processes of one name must not use one share.
-            let holder = format!("{} {}", config.pool.worker, uuid::Uuid::now_v7());
-            let pacer = Pacer::shared(settings.pacer.pace(), Arc::new(leases), holder);
-            let settings = JudgeSettings {
-                pacer,
-                ..settings.clone()
-            };
+            let settings = parts::sharing_its_pace(settings, &journal, &config.pool.worker);
             Judge::counted(settings, metrics.clone()).map_err(CliError::usage)?
         }
         None => Judge::none(),

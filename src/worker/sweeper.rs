@@ -126,6 +126,9 @@ impl Worker {
             });
         }
         self.tell_parked().await?;
+        if round.is_multiple_of(LOST_EVERY) {
+            self.send_disputes().await?;
+        }
         if self.market.is_some() && round.is_multiple_of(LOST_EVERY) && self.nothing_waits().await {
             self.journal.within(self.journal.close_found()).await?;
             let lost = self
@@ -148,6 +151,26 @@ impl Worker {
                 .all(|depth| depth.queue != Lane::Submitted.queue() || depth.messages == 0),
             Ok(Err(_)) | Err(_) => false,
         }
+    }
+
+    /// Publishes what overturned a decision and was not confirmed: whoever published it is gone, or the broker was.
+    async fn send_disputes(&self) -> Result<(), DeliveryError> {
+        for stored in self.journal.unconfirmed_disputes(None).await? {
+            self.metrics.swept("dispute");
+            let id = stored.verification_id;
+            let outgoing = Outgoing {
+                to: Destination::Outcome(stored.outcome),
+                message_id: id.to_string(),
+                body: stored.message,
+                traceparent: stored.traceparent,
+            };
+            match tokio::time::timeout(NOTICE, self.queue.publish(outgoing)).await {
+                Ok(published) => published?,
+                Err(_) => return Ok(()),
+            }
+            self.journal.confirm_dispute(id).await?;
+        }
+        Ok(())
     }
 
     /// Submissions that wait for a judge while judges have nothing to do: their messages are lost. While every judge is busy,

@@ -68,7 +68,10 @@ impl Ready {
         };
         let key = SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?;
         let live = match &config.judge {
-            Some(settings) => Judge::live(settings.clone()).map_err(CliError::usage)?,
+            Some(settings) => {
+                let settings = parts::sharing_its_pace(settings, &journal, &config.pool.worker);
+                Judge::live(settings).map_err(CliError::usage)?
+            }
             None => Judge::none(),
         };
         let sandbox = parts::sandbox(&config)?;
