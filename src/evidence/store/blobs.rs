@@ -280,7 +280,7 @@ mod tests {
             options: BTreeMap::from([(option.to_owned(), SecretString::from("canary"))]),
         };
         let open = |settings| BlobStore::open("b:p", &Stores::from([("b".to_owned(), settings)]));
-        assert!(open(settings("s3://bucket/x", "secret_access_key")).is_ok());
+        assert!(open(settings("s3://bucket/x", "region")).is_ok());
         let error = open(settings("s3://bucket/x", "no_such_thing")).unwrap_err();
         insta::assert_snapshot!(error, @"[stores.b]: options.no_such_thing is no option of S3");
         let error = open(settings("ftp://x", "region")).unwrap_err();
