@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use secrecy::ExposeSecret as _;
 
 use crate::cli::CliError;
 use crate::config::{CommonArgs, Config};
 use crate::graders;
+use crate::graders::rubric::JudgeSettings;
 use crate::journal::{Market, PgJournal, SqliteJournal};
 use crate::plan::PlanFolders;
 use crate::queue::{Queue, RabbitQueue, RabbitSettings};
@@ -38,6 +40,15 @@ pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
         ..SandboxConfig::new(config.cache.clone())
     };
     Sandbox::new(settings).map_err(CliError::trouble)
+}
+
+/// The configured model.
+pub(super) fn endpoint(config: &Config) -> Result<JudgeSettings, CliError> {
+    config.judge.clone().ok_or_else(|| {
+        CliError::usage(anyhow!(
+            "no model is configured: set OPENAI_API_KEY, and OPENAI_BASE_URL for another server"
+        ))
+    })
 }
 
 /// Says so where the kernel does not give a check's process its second wall.

@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 
+mod calibrate;
 mod checks;
 mod deploy;
 mod doctor;
