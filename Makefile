@@ -1,12 +1,12 @@
 # Three commands for a fresh machine: `make run`, `make demo` and `make test`. All use the same build profile.
 .DEFAULT_GOAL := help
-.PHONY: bench-judge bench-pipeline help run demo build test chaos lint fmt bench deny tools runtimes
+.PHONY: attack-tables bench-judge bench-pipeline help run demo build judge-server test test-judge chaos lint fmt bench deny tools runtimes
 
 ASSAY := target/debug/assay
 RUNTIMES := .assay/runtimes
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## Verify the fixture jobs on SQLite, without model or broker
 	@$(ASSAY) run --report html=.assay/report.html --report json=.assay/report.json
@@ -31,6 +31,16 @@ test: lint build ## Everything: format, lints, plans, all tests against private 
 	tests/servers run cargo test --locked
 	$(ASSAY) plan check
 	@echo "all good"
+
+judge-server: ## Install a small real model for tests: llama.cpp's server, built once, and SmolLM2 135M
+	@tests/judge-server install
+
+# Tests that ask a real model are ignored elsewhere, so that none that was skipped counts as passed.
+test-judge: build ## Rubric, streaming, recording and calibration against that model
+	tests/judge-server run cargo test --locked --test it judge_server:: -- --ignored --test-threads 1 --nocapture
+
+attack-tables: build ## The tables of attacks in docs/judging.md, made anew
+	@tests/attack-tables
 
 chaos: build ## 2,000 jobs a scenario while processes are killed and servers restarted: nothing is lost or doubled
 	ASSAY_CHAOS_JOBS=2000 tests/servers run cargo test --locked --test it pool:: -- --nocapture --test-threads 1 --include-ignored

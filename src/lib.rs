@@ -1,6 +1,7 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
 pub mod audit;
+pub mod calibrate;
 pub mod causes;
 pub mod checkpoint;
 pub mod cli;

@@ -11,6 +11,7 @@ macro_rules! say {
 }
 
 mod audit;
+mod calibrate;
 mod check;
 mod diff;
 mod doctor;
@@ -157,6 +158,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Lint plans, or show one resolved
     Plan(plan::PlanArgs),
+    /// Measure a plan's judge against labelled cases, and bless it or refuse
+    Calibrate(calibrate::CalibrateArgs),
     /// Write a working start: a check, a plan or a fixture
     New(new::NewArgs),
     /// Print the JSON Schema of a job, a message, a plan or a report
@@ -241,6 +244,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Run(args) => run::run(args, &common).await,
             Command::Check(args) => check::run(args, &common).await,
             Command::Plan(args) => plan::run(&args, &common),
+            Command::Calibrate(args) => calibrate::run(args, &common).await,
             Command::Schema(args) => schema::run(&args),
             Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use secrecy::ExposeSecret as _;
 
 use crate::audit::Anchor;
@@ -45,6 +46,15 @@ pub(super) fn sandbox_config(config: &Config) -> SandboxConfig {
 
 pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
     Sandbox::new(sandbox_config(config)).map_err(CliError::trouble)
+}
+
+/// The configured model.
+pub(super) fn endpoint(config: &Config) -> Result<JudgeSettings, CliError> {
+    config.judge.clone().ok_or_else(|| {
+        CliError::usage(anyhow!(
+            "no model is configured: set OPENAI_API_KEY, and OPENAI_BASE_URL for another server"
+        ))
+    })
 }
 
 /// Says so where the kernel does not give a check's process its second wall.

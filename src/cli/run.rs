@@ -161,18 +161,10 @@ fn nothing_found(args: &RunArgs) -> CliError {
 }
 
 fn judge(flag: JudgeFlag, config: &Config) -> Result<JudgeChoice, CliError> {
-    let endpoint = || {
-        let endpoint = config.judge.as_ref().ok_or_else(|| {
-            CliError::usage(anyhow!(
-                "no model is configured: set OPENAI_API_KEY, and OPENAI_BASE_URL for another server"
-            ))
-        })?;
-        Ok::<_, CliError>(endpoint.clone())
-    };
     Ok(match flag {
         JudgeFlag::Fixture => JudgeChoice::Fixture,
-        JudgeFlag::Live => JudgeChoice::Live(endpoint()?),
-        JudgeFlag::Record => JudgeChoice::Record(endpoint()?),
+        JudgeFlag::Live => JudgeChoice::Live(parts::endpoint(config)?),
+        JudgeFlag::Record => JudgeChoice::Record(parts::endpoint(config)?),
         JudgeFlag::Replay => JudgeChoice::Replay,
         JudgeFlag::Scripted => JudgeChoice::Scripted,
     })

@@ -1,6 +1,6 @@
 //! Fixtures: a folder with a job, what is expected of it, and the judge's answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -28,6 +28,9 @@ struct FixtureText {
     error: Option<ErrorKind>,
     #[serde(default)]
     description: Option<String>,
+    /// For calibration: the ids of criteria, and whether each is met.
+    #[serde(default)]
+    labels: BTreeMap<String, bool>,
 }
 
 /// A job, the plan that judges it, and what is expected.
@@ -53,6 +56,8 @@ pub struct Fixture {
     pub score_max: Option<f64>,
     /// The kind of grade error expected.
     pub error: Option<ErrorKind>,
+    /// What a person says of criteria, by their ids: whether each is met. Calibration compares with it.
+    pub labels: BTreeMap<String, bool>,
 }
 
 /// A fixture that cannot be used.
@@ -198,6 +203,7 @@ impl Fixture {
             score_min: text.score_min,
             score_max: text.score_max,
             error: text.error,
+            labels: text.labels,
         })
     }
 }

@@ -7,6 +7,7 @@ mod run;
 mod scaffold;
 mod submit;
 mod suite;
+mod trial;
 mod watch;
 
 pub use fixture::{Fixture, FixtureError, discover};
@@ -16,4 +17,5 @@ pub use run::Desk;
 pub use scaffold::{Language, Places, Scaffold, ScaffoldError};
 pub use submit::Template;
 pub use suite::{Found, Search, Suite, Touched};
+pub use trial::{Trial, Tried};
 pub use watch::Watch;

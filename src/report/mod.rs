@@ -19,6 +19,7 @@ use crate::verdict::{ErrorKind, GradeError, Score};
 pub use file::{ParseReportFileError, ReportError, ReportFile};
 pub use lines::{Lines, print_log};
 pub use progress::Progress;
+pub(crate) use room::Room;
 
 /// The report of a run; `--report json=FILE`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]

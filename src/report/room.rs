@@ -3,11 +3,11 @@
 use crate::entry::escape_control;
 
 /// Bytes of escaped text that may still be written.
-pub(super) struct Room(usize);
+pub(crate) struct Room(usize);
 
 impl Room {
     /// So many bytes.
-    pub(super) fn of(bytes: usize) -> Self {
+    pub(crate) fn of(bytes: usize) -> Self {
         Self(bytes)
     }
 
@@ -24,19 +24,19 @@ impl Room {
     }
 
     /// Takes the page's own bytes.
-    pub(super) fn take(&mut self, bytes: usize) -> bool {
+    pub(crate) fn take(&mut self, bytes: usize) -> bool {
         let fits = self.0 >= bytes;
         self.0 = self.0.saturating_sub(bytes);
         fits
     }
 
     /// The text, cut where the room ends.
-    pub(super) fn cut(&mut self, text: &str) -> String {
+    pub(crate) fn cut(&mut self, text: &str) -> String {
         self.cut_to(text, usize::MAX)
     }
 
     /// The text, cut where the room ends or at `most` bytes.
-    pub(super) fn cut_to(&mut self, text: &str, most: usize) -> String {
+    pub(crate) fn cut_to(&mut self, text: &str, most: usize) -> String {
         let text = escape_control(text);
         let limit = self.0.min(most);
         let mut used = 0;

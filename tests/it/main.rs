@@ -1,6 +1,7 @@
 //! Integration tests, in one binary.
 
 mod audit;
+mod calibrate;
 mod checks;
 mod deploy;
 mod doctor;

@@ -99,7 +99,7 @@ impl Workbench {
 }
 
 impl Ended {
-    fn of(output: &Output, folder: &Path) -> Self {
+    pub(crate) fn of(output: &Output, folder: &Path) -> Self {
         let text =
             |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&folder.display().to_string(), "DIR");
         Self {

@@ -20,6 +20,7 @@ mod keeper;
 mod kept;
 mod listener;
 mod live;
+mod met;
 mod model;
 mod money;
 mod panel;
@@ -41,6 +42,7 @@ use crate::plan::{KindRules, PlannedGrader, Stage};
 use crate::verdict::GradeError;
 pub use judge::{Judge, JudgeError, JudgeMode};
 pub use keeper::{CallKeeper, nothing_kept};
+pub use met::criteria_met;
 pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
 pub use money::{Money, Price};
 
