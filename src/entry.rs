@@ -156,6 +156,9 @@ pub struct LogEntry {
     pub salt: [u8; 16],
     /// Chain hash: covers this entry and, through the one before, all earlier ones.
     pub hash: Digest,
+    /// Salted digest of the content that was erased on a lawful request; then `entry.content` is empty and the salt
+    /// is gone, too. None where the content is there.
+    pub erased: Option<Digest>,
 }
 
 /// The hash that a chain starts from: says what the verification is about, so that none of it can be changed later
@@ -180,10 +183,20 @@ pub fn chain_start(
 /// The chain hash of an entry (DESIGN.md section 3): previous hash, then the canonical fields in fixed order,
 /// each with its length; time in UTC microseconds; of the content only its salted hash.
 pub fn chain_hash(previous: Digest, seq: u32, entry: &Entry, salt: &[u8; 16]) -> Digest {
-    let content = FieldHasher::new("assay-content-v1")
+    chain_hash_of(previous, seq, entry, content_digest(salt, &entry.content))
+}
+
+/// The salted digest of an entry's content: all that is left of it in the chain, and after an erasure at all. The
+/// migration `0003_evidence.sql` computes the same.
+pub fn content_digest(salt: &[u8; 16], content: &str) -> Digest {
+    FieldHasher::new("assay-content-v1")
         .bytes(salt)
-        .text(&entry.content)
-        .finish();
+        .text(content)
+        .finish()
+}
+
+/// [`chain_hash`] of an entry whose content is known by its salted digest only.
+pub fn chain_hash_of(previous: Digest, seq: u32, entry: &Entry, content: Digest) -> Digest {
     FieldHasher::new("assay-entry-v1")
         .bytes(previous.as_bytes())
         .number(i64::from(seq))

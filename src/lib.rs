@@ -1,7 +1,10 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
+pub mod attack;
+pub mod audit;
 pub mod calibrate;
 pub mod causes;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -13,6 +16,7 @@ pub mod graders;
 pub mod health;
 pub mod job;
 pub mod journal;
+pub mod keeping;
 pub mod log;
 pub mod message;
 pub mod metrics;
@@ -23,6 +27,7 @@ pub mod plan;
 pub mod queue;
 pub mod receipt;
 pub mod report;
+pub mod reverify;
 pub mod sandbox;
 pub mod schema;
 pub mod secrets;

@@ -50,6 +50,37 @@ pub struct EvidenceFile {
     pub path: PathBuf,
 }
 
+/// A collected file as a verification's log tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordedFile {
+    /// Its name.
+    pub name: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// Digest of the bytes.
+    pub sha256: Digest,
+}
+
+impl EvidenceFile {
+    /// The line of the log that tells of the file; [`RecordedFile::parse`] reads it.
+    pub fn line(&self) -> String {
+        format!("file {}: {} bytes, sha256 {}", self.name, self.size, self.sha256)
+    }
+}
+
+impl RecordedFile {
+    /// Reads what [`EvidenceFile::line`] wrote. No other line begins so: those of graders begin with their name.
+    pub fn parse(line: &str) -> Option<Self> {
+        let (rest, sha256) = line.strip_prefix("file ")?.rsplit_once(" bytes, sha256 ")?;
+        let (name, size) = rest.rsplit_once(": ")?;
+        Some(Self {
+            name: name.to_owned(),
+            size: size.parse().ok()?,
+            sha256: sha256.parse().ok()?,
+        })
+    }
+}
+
 /// What is wrong with a hand-in by the submitter's own doing: the first rows of the blame table
 /// (DESIGN.md section 2). Each makes the verdict a fail, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -146,6 +177,8 @@ pub struct Submission {
     pub output_attachments: Vec<Attachment>,
     /// The files that the sender gave, as stated.
     pub input_attachments: Vec<Attachment>,
+    /// What the sender pays, in cents, where it is known.
+    pub price_cents: Option<i64>,
     /// Says what was handed in: job, attempt, text and attachments as stated, so that it is known before anything is
     /// fetched. Task and price are not in it.
     pub digest: Digest,
@@ -177,6 +210,7 @@ impl Submission {
             output_text: job.output_text.clone().unwrap_or_default(),
             output_attachments: job.output_attachments.clone(),
             input_attachments: job.attachments.clone(),
+            price_cents: job.price_cents,
             digest: digest(job),
             evidence: digest(job),
             secrets: Secrets::of(&job.env_vars),

@@ -278,7 +278,7 @@ pub(super) fn stage_words(stage: &Stage) -> String {
     }
 }
 
-fn settlement_words(settlement: &Settlement) -> String {
+pub(super) fn settlement_words(settlement: &Settlement) -> String {
     match settlement {
         Settlement::NotYet => "not settled yet: is `assay settle` running?".to_owned(),
         Settlement::Applied {
@@ -304,7 +304,7 @@ fn settlement_words(settlement: &Settlement) -> String {
     }
 }
 
-fn settlement_value(settlement: &Settlement) -> Value {
+pub(super) fn settlement_value(settlement: &Settlement) -> Value {
     match settlement {
         Settlement::NotYet => json!({"state": "not-yet"}),
         Settlement::Applied {

@@ -10,10 +10,13 @@ macro_rules! say {
     };
 }
 
+mod attack;
+mod audit;
 mod calibrate;
 mod check;
 mod diff;
 mod doctor;
+mod erase;
 mod follow;
 mod health;
 mod keys;
@@ -24,6 +27,7 @@ mod parts;
 mod pause;
 mod plan;
 mod probes;
+mod reverify;
 mod rounds;
 mod run;
 mod schema;
@@ -157,6 +161,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Measure a plan's judge against labelled cases, and bless it or refuse
     Calibrate(calibrate::CalibrateArgs),
+    /// Measure how often a plan's judge can be talked round
+    Attack(attack::AttackArgs),
     /// Write a working start: a check, a plan or a fixture
     New(new::NewArgs),
     /// Print the JSON Schema of a job, a message, a plan or a report
@@ -179,10 +185,16 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Apply outcomes: pay, count attempts; show and end what was not applied
     Settle(settle::SettleArgs),
+    /// Judge again what was decided: one job in dispute, or many
+    Reverify(reverify::ReverifyArgs),
     /// Let verified outcomes wait
     Pause(pause::PauseArgs),
     /// End a pause
     Resume(pause::PauseArgs),
+    /// Find out whether verifications, decisions and checkpoints are what was written; export and verify one
+    Audit(audit::AuditArgs),
+    /// Remove the content of a job for good, on a lawful request
+    Erase(erase::EraseArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -236,6 +248,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Check(args) => check::run(args, &common).await,
             Command::Plan(args) => plan::run(&args, &common),
             Command::Calibrate(args) => calibrate::run(args, &common).await,
+            Command::Attack(args) => attack::run(args, &common).await,
             Command::Schema(args) => schema::run(&args),
             Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,
@@ -247,8 +260,11 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Parked(args) => parked::run(args, &common).await,
             Command::Keys(args) => keys::run(args, &common),
             Command::Settle(args) => settle::run(args, &common).await,
+            Command::Reverify(args) => reverify::run(args, &common).await,
             Command::Pause(args) => pause::run(args, true, &common).await,
             Command::Resume(args) => pause::run(args, false, &common).await,
+            Command::Audit(args) => audit::run(args, &common).await,
+            Command::Erase(args) => erase::run(args, &common).await,
             Command::Diff(_) => Ok(Exit::Good),
         }
     })

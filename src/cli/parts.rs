@@ -5,8 +5,10 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use secrecy::ExposeSecret as _;
 
+use crate::audit::Anchor;
 use crate::cli::CliError;
 use crate::config::{CommonArgs, Config};
+use crate::evidence::store::{BlobStore, EvidenceStore};
 use crate::graders;
 use crate::graders::rubric::JudgeSettings;
 use crate::journal::{Market, PgJournal, SqliteJournal};
@@ -33,13 +35,16 @@ pub(super) fn folders(config: &Config) -> PlanFolders {
     }
 }
 
-pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
-    let settings = SandboxConfig {
+pub(super) fn sandbox_config(config: &Config) -> SandboxConfig {
+    SandboxConfig {
         children: config.sandbox_children,
         runtimes: config.runtimes.clone(),
         ..SandboxConfig::new(config.cache.clone())
-    };
-    Sandbox::new(settings).map_err(CliError::trouble)
+    }
+}
+
+pub(super) fn sandbox(config: &Config) -> Result<Sandbox, CliError> {
+    Sandbox::new(sandbox_config(config)).map_err(CliError::trouble)
 }
 
 /// The configured model.
@@ -82,6 +87,29 @@ pub(super) async fn market(config: &Config) -> Result<Market, CliError> {
     let journal = pool_journal(config, SETTLE_CONNECTIONS).await?;
     journal.check_set_up().await.map_err(CliError::usage)?;
     journal.market().await.map_err(CliError::usage)
+}
+
+/// The evidence store, where one is configured.
+pub(super) fn evidence_store(config: &Config) -> Result<Option<EvidenceStore>, CliError> {
+    let keeping = &config.keeping;
+    let opened = keeping
+        .evidence
+        .as_deref()
+        .map(|place| BlobStore::open(place, &keeping.stores));
+    Ok(opened
+        .transpose()
+        .map_err(CliError::usage)?
+        .map(EvidenceStore::new))
+}
+
+/// Where checkpoints are kept outside the database, where that is configured.
+pub(super) fn anchor(config: &Config) -> Result<Option<Anchor>, CliError> {
+    let keeping = &config.keeping;
+    let opened = keeping
+        .anchor
+        .as_deref()
+        .map(|place| Anchor::open(place, &keeping.stores));
+    opened.transpose().map_err(CliError::usage)
 }
 
 /// The broker, under a name that its operators see.

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::probes::Needs;
 use super::{CliError, Exit, parts};
+use crate::audit::{Sealer, seal_until_stopped};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config, Lost};
 use crate::evidence::Network;
@@ -15,6 +17,7 @@ use crate::health::{HealthServer, Heart};
 #[cfg(debug_assertions)]
 use crate::job::JobId;
 use crate::journal::PgLeases;
+use crate::keeping::{Keeper, retain_until_stopped};
 use crate::metrics::Metrics;
 use crate::pacing::Pacer;
 use crate::receipt::SigningKey;
@@ -23,8 +26,8 @@ use crate::shutdown;
 use crate::worker::CrashPoint;
 use crate::worker::{self, Crash, Parts, PlanKeeper, Plans, Signer, Worker, WorkerSettings};
 
-/// Connections to the database: claims, group commits, confirmations, the sweeper and probes.
-const CONNECTIONS: u32 = 8;
+/// Connections to the database: claims, group commits, confirmations, the sweeper, checkpoints and probes.
+const CONNECTIONS: u32 = 9;
 
 /// Longest wait for the last notes.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -97,6 +100,7 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
     let queue = parts::queue(&config, &config.pool.worker).await?;
     let sandbox = parts::sandbox(&config)?;
     parts::tell_confinement(&sandbox).await?;
+    let (metrics, heart) = (Metrics::new(), Heart::default());
     let judge = match &config.judge {
         Some(settings) => {
             let leases = PgLeases::new(journal.clone(), settings.base_url.clone());
@@ -107,12 +111,11 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
                 pacer,
                 ..settings.clone()
             };
-            Judge::live(settings).map_err(CliError::usage)?
+            Judge::counted(settings, metrics.clone()).map_err(CliError::usage)?
         }
         None => Judge::none(),
     };
     let key = SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?;
-    let (metrics, heart) = (Metrics::new(), Heart::default());
     let needs = Needs {
         journal: journal.clone(),
         queue: Arc::clone(&queue),
@@ -126,6 +129,17 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
         ),
         None => None,
     };
+    let keeper = Keeper {
+        journal: journal.clone(),
+        store: parts::evidence_store(&config)?,
+    };
+    let sealer = Sealer {
+        journal: journal.clone(),
+        key: SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?,
+        deployment: config.pool.deployment.clone(),
+        anchor: parts::anchor(&config)?,
+        clock: Clock::system(),
+    };
     let (worker, noting) = Worker::new(Parts {
         plans: Plans::new(
             parts::folders(&config),
@@ -137,6 +151,7 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
             key,
             deployment: config.pool.deployment.clone(),
         },
+        keeper: keeper.clone(),
         journal: journal.clone(),
         market,
         queue: Arc::clone(&queue),
@@ -151,12 +166,25 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
     let address = health.as_ref().map(HealthServer::address);
     tracing::info!(worker = config.pool.worker, health = ?address, "the worker takes jobs");
     let worker = Arc::new(worker);
+    // Ended when the worker has drained, so that what it decided last is sealed, too.
+    let has_drained = CancellationToken::new();
+    let beside = tokio::spawn(futures_util::future::join(
+        seal_until_stopped(sealer, has_drained.clone()),
+        retain_until_stopped(
+            keeper,
+            config.keeping.keep,
+            config.pool.worker.clone(),
+            has_drained.clone(),
+        ),
+    ));
     let drained = worker::run(Arc::clone(&worker), stop).await;
     drop(worker);
+    has_drained.cancel();
     // Deliveries that still wait for a broker that confirms nothing end with the queue, and the notes with them: their
     // outcomes are in the database, and are published by whoever sweeps next.
     queue.close().await;
     let _ = tokio::time::timeout(CLOSING, noting).await;
+    let _ = tokio::time::timeout(CLOSING, beside).await;
     journal.close().await;
     let drained = drained.map_err(CliError::trouble)?;
     tracing::info!(handed_back = drained.handed_back, "the worker has drained");

@@ -1,12 +1,13 @@
 //! The judge's settings.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{ConfigError, variable};
-use crate::graders::rubric::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
+use crate::graders::rubric::{JudgeSettings, Money, Price, ResponseFormat, UnknownResponseFormat};
 use crate::pacing::{Pace, Pacer};
 
 /// How the form of the judge's answer is asked for.
@@ -30,6 +31,9 @@ pub(super) struct JudgeTable {
     max_concurrent: Option<u32>,
     requests_per_minute: Option<u32>,
     tokens_per_minute: Option<u64>,
+    max_cents_per_job: Option<f64>,
+    max_cents_per_day: Option<f64>,
+    prices: BTreeMap<String, Price>,
 }
 
 /// Fewer requests a minute cannot be shared: each worker may always send one.
@@ -84,6 +88,20 @@ impl JudgeTable {
                 "must name a model; leave it out where every rubric names one",
             );
         }
+        if !self.prices.values().all(|price| price.is_sound()) {
+            return setting("judge.prices", "must be cents for a million tokens, zero or more");
+        }
+        for (key, cents) in [
+            ("judge.max_cents_per_job", self.max_cents_per_job),
+            ("judge.max_cents_per_day", self.max_cents_per_day),
+        ] {
+            if cents.is_some_and(|cents| !cents.is_finite() || cents < 0.0) {
+                return setting(
+                    key,
+                    "must be an amount of cents, zero or more; leave it out for no ceiling",
+                );
+            }
+        }
         Ok(())
     }
 }
@@ -126,6 +144,11 @@ pub(super) fn endpoint(file: JudgeTable) -> Result<Option<JudgeSettings>, Config
         connect_timeout: seconds(file.connect_timeout_seconds, usual.connect_timeout),
         read_timeout: seconds(file.read_timeout_seconds, usual.read_timeout),
         pacer: Pacer::alone(pace),
+        money: Money {
+            prices: file.prices,
+            max_cents_per_job: file.max_cents_per_job,
+            max_cents_per_day: file.max_cents_per_day,
+        },
         ..usual
     }))
 }
@@ -161,7 +184,16 @@ mod tests {
             ),
             (50, Some(600), Some(90_000))
         );
+        let money = judge("max_cents_per_day = 1.5\n[judge.prices.\"m 1\"]\ninput = 15\noutput = 60.5\n");
+        let money = money.unwrap().judge.unwrap().money;
+        let price = Price {
+            input: 15.0,
+            output: 60.5,
+        };
+        assert_eq!((money.max_cents_per_day, money.prices["m 1"]), (Some(1.5), price));
         let wrong = |text: &str| judge(text).unwrap_err();
+        insta::assert_snapshot!(wrong("max_cents_per_job = -1.0"), @"judge.max_cents_per_job: must be an amount of cents, zero or more; leave it out for no ceiling");
+        insta::assert_snapshot!(wrong("[judge.prices.m]\ninput = -1\noutput = 1"), @"judge.prices: must be cents for a million tokens, zero or more");
         insta::assert_snapshot!(wrong("timeout_seconds = 0"), @"judge.timeout_seconds: must be above zero; leave it out for the usual value");
         insta::assert_snapshot!(wrong("max_completion_tokens = 0"), @"judge.max_completion_tokens: must be above zero; leave it out for the usual value");
         insta::assert_snapshot!(wrong("requests_per_minute = 9"), @"judge.requests_per_minute: must be 10 or more; leave it out for no limit");

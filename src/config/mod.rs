@@ -1,8 +1,10 @@
 //! Settings: flags, then `ASSAY_*` environment, then `assay.toml`. The only reader of the environment.
 
 mod judge;
+mod keeping;
 mod pool;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -13,6 +15,8 @@ use crate::plan::{InlineRules, line_at};
 use crate::settle::SettleSettings;
 
 use judge::JudgeTable;
+pub use keeping::KeepingSettings;
+use keeping::{AuditTable, EvidenceTable, StoreTable};
 use pool::PoolTable;
 pub use pool::{Lost, PoolSettings, Settlement};
 
@@ -98,6 +102,8 @@ pub struct Config {
     pub settle: SettleSettings,
     /// What a sender's own plan may use.
     pub inline_plans: InlineRules,
+    /// What is kept outside the database: evidence, checkpoints.
+    pub keeping: KeepingSettings,
 }
 
 /// The settings file. Unknown keys are errors.
@@ -114,6 +120,9 @@ struct File {
     pool: PoolTable,
     settle: SettleSettings,
     inline_plans: InlineRules,
+    evidence: EvidenceTable,
+    audit: AuditTable,
+    stores: BTreeMap<String, StoreTable>,
 }
 
 /// The settings cannot be used.
@@ -213,6 +222,7 @@ impl Config {
             },
             pool,
             inline_plans: file.inline_plans,
+            keeping: keeping::settings(file.evidence, file.audit, file.stores, variable)?,
         })
     }
 }

@@ -299,7 +299,7 @@ fn worker_name() -> String {
 
 /// A text that is shown nowhere.
 #[derive(Debug)]
-struct Hidden(SecretString);
+pub(super) struct Hidden(pub(super) SecretString);
 
 impl<'de> Deserialize<'de> for Hidden {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

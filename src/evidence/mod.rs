@@ -7,6 +7,7 @@ mod fetch;
 mod local;
 mod name;
 mod source;
+pub mod store;
 mod trouble;
 
 use std::path::{Path, PathBuf};

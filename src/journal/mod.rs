@@ -22,13 +22,7 @@ use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 pub use chain::{Chain, ChainError, Link, verify_chain};
 pub use keeping::JournalKeeper;
-pub use postgres::{
-    Applied, Change, Checked, ClaimAnswer, Claims, Decided, DecisionRow, DisputeItem, DisputeSet, Effect,
-    Ending, EndingState, ExceptionRow, GroupWriter, Held, HeldRow, HoldReason, Market, Movement, NewClaim,
-    NewDispute, NewException, NewParked, Overdue, Overturned, Overturning, ParkedRow, Pause, PgJournal,
-    PgLeases, Progress, SUSPECT_AFTER, Selected, SetLock, SetState, Settled, Settlement, Situation, Stage,
-    StoredOutcome, Sums, Transition, UnclaimedJob, Unplanned, Unsettled, Written,
-};
+pub use postgres::*;
 pub use recorder::record;
 pub use sqlite::SqliteJournal;
 

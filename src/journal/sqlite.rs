@@ -277,6 +277,7 @@ fn log_entry(row: &SqliteRow) -> Result<LogEntry, JournalError> {
             .try_into()
             .map_err(|_| JournalError::Damaged("a salt of another length".to_owned()))?,
         hash: parsed(row, "hash")?,
+        erased: None,
     })
 }
 

@@ -4,7 +4,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Settings of a grader that cost money or lower the bar: never a stranger's.
-const OPERATORS: [&str; 2] = ["model", "partial"];
+const OPERATORS: [&str; 8] = [
+    "model",
+    "partial",
+    "vision",
+    "samples",
+    "jurors",
+    "escalate_to",
+    "max_criteria",
+    "influence",
+];
 
 /// What an inline plan may use: a sender is a stranger.
 #[derive(Debug, Clone, Deserialize)]

@@ -175,7 +175,9 @@ impl SigningKey {
     }
 
     /// The signature of `message`, in base64.
-    pub(super) fn sign(&self, message: &[u8]) -> String {
+    ///
+    /// Whatever is signed begins with a prefix of its own kind, so that no signature can stand for another's.
+    pub(crate) fn sign(&self, message: &[u8]) -> String {
         BASE64.encode(self.secret.sign(message).to_bytes())
     }
 }

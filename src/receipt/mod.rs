@@ -123,6 +123,11 @@ impl Receipt {
         self
     }
 
+    /// Whether `key` has signed exactly this; says nothing of times and purposes, as [`TrustFile::check`] does.
+    pub fn is_signed_by(&self, key: &TrustedKey) -> bool {
+        self.kid == key.kid.as_str() && key.has_signed(&self.signed_bytes(), &self.signature)
+    }
+
     /// What is signed: the prefix, then the digest of all fields but the signature, in the order of the type.
     fn signed_bytes(&self) -> Vec<u8> {
         let mut fields = FieldHasher::new("assay-receipt-v1")

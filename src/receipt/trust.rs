@@ -100,6 +100,16 @@ impl TrustedKey {
         }
     }
 
+    /// Whether this key has signed `message`; `signature` in base64. Says nothing of times and purposes.
+    pub(crate) fn has_signed(&self, message: &[u8], signature: &str) -> bool {
+        let signature = BASE64.decode(signature).ok();
+        let signature = signature.and_then(|bytes| Signature::from_slice(&bytes).ok());
+        match (self.verifying_key(), signature) {
+            (Some(key), Some(signature)) => key.verify_strict(message, &signature).is_ok(),
+            (None, _) | (_, None) => false,
+        }
+    }
+
     /// The public half; `None` if the text is no key, a weak one, or another key's.
     fn verifying_key(&self) -> Option<VerifyingKey> {
         let bytes = <[u8; 32]>::try_from(BASE64.decode(&self.public_key).ok()?).ok()?;
@@ -281,6 +291,11 @@ impl TrustFile {
         Ok(())
     }
 
+    /// The key of that name.
+    pub fn key(&self, kid: &str) -> Option<&TrustedKey> {
+        self.keys.iter().find(|key| key.kid.as_str() == kid)
+    }
+
     /// The keys, in the order of the file.
     pub fn keys(&self) -> &[TrustedKey] {
         &self.keys
@@ -322,17 +337,12 @@ impl TrustFile {
             Purpose::Settle => {}
             Purpose::Preview => return Err(ReceiptFault::Preview),
         }
-        let key = self.keys.iter().find(|key| key.kid.as_str() == receipt.kid);
+        let key = self.key(&receipt.kid);
         let key = key.ok_or_else(|| ReceiptFault::UnknownKey(receipt.kid.chars().take(64).collect()))?;
         let kid = || key.kid.clone();
-        let public = key.verifying_key().ok_or(ReceiptFault::Signature)?;
-        let signature = BASE64
-            .decode(&receipt.signature)
-            .map_err(|_| ReceiptFault::Signature)?;
-        let signature = Signature::from_slice(&signature).map_err(|_| ReceiptFault::Signature)?;
-        public
-            .verify_strict(&receipt.signed_bytes(), &signature)
-            .map_err(|_| ReceiptFault::Signature)?;
+        if !receipt.is_signed_by(key) {
+            return Err(ReceiptFault::Signature);
+        }
         if let Some(at) = key
             .revoked_at
             .filter(|at| now >= *at || receipt.decided_at >= *at)

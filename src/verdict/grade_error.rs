@@ -91,6 +91,12 @@ kinds! {
     JudgeOffMenu = "judge-off-menu",
     /// The judge refused to judge.
     JudgeRefused = "judge-refused",
+    /// Another model finds that the hand-in tries to influence its own grading, and the plan says to park.
+    InfluenceSuspected = "influence-suspected",
+    /// As much was spent on the job's judges as the operator allows.
+    SpendCeilingJob = "spend-ceiling-job",
+    /// As much was spent on judges today as the operator allows.
+    SpendCeilingDay = "spend-ceiling-day",
     /// What must be shown to the judge is larger than its budget.
     JudgeInputTooLarge = "judge-input-too-large",
     /// The judge did not see all of what it was asked about: values of the job's variables were taken out.
@@ -111,6 +117,7 @@ impl ErrorKind {
             | Self::ModelUnavailable
             | Self::ModelRateLimited
             | Self::ModelStreamCut
+            | Self::SpendCeilingDay
             | Self::Journal
             | Self::Broker
             | Self::HostExhausted
@@ -121,6 +128,8 @@ impl ErrorKind {
             Self::InputRefused
             | Self::ModelRequestRefused
             | Self::NoJudge
+            | Self::InfluenceSuspected
+            | Self::SpendCeilingJob
             | Self::PlanInvalid
             | Self::ExpectedUnusable
             | Self::ScriptRefused

@@ -10,8 +10,7 @@ use crate::plan::Plan;
 use crate::submission::Submission;
 use crate::verdict::{ErrorKind, GradeError};
 
-/// Collects the submission's attachments and runs the plan over it. Collecting ends with the verification that it is for, like
-/// every grader.
+/// Collects the submission's attachments and runs the plan over it.
 pub async fn verify_hand_in(
     submission: Submission,
     sources: Sources,
@@ -19,7 +18,22 @@ pub async fn verify_hand_in(
     tools: &Tools,
     context: &Context,
 ) -> Verification {
-    let collecting = tokio::select! {
+    match collect_hand_in(submission, sources, context).await {
+        Ok(submission) => verify(&submission, plan, tools, context).await,
+        Err(error) => undecided(error, Vec::new(), context).await,
+    }
+}
+
+/// Collects the submission's attachments. Collecting ends with the verification that it is for, like every grader.
+///
+/// # Errors
+/// As [`evidence::collect`]; also where the verification is called off or its deadline passes meanwhile.
+pub async fn collect_hand_in(
+    submission: Submission,
+    sources: Sources,
+    context: &Context,
+) -> Result<Submission, GradeError> {
+    tokio::select! {
         biased;
         () = context.cancel.cancelled() => {
             Err(GradeError::new(ErrorKind::Cancelled, "called off while evidence was collected"))
@@ -30,9 +44,5 @@ pub async fn verify_hand_in(
                 Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
             })
         }
-    };
-    match collecting {
-        Ok(submission) => verify(&submission, plan, tools, context).await,
-        Err(error) => undecided(error, Vec::new(), context).await,
     }
 }

@@ -4,5 +4,5 @@
 mod hand_in;
 mod run;
 
-pub use hand_in::verify_hand_in;
+pub use hand_in::{collect_hand_in, verify_hand_in};
 pub use run::{undecided, verify, verify_with};

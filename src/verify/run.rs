@@ -52,8 +52,7 @@ pub async fn verify_with(
         .info(Audience::Public, opening(submission, plan))
         .await;
     for file in &submission.files {
-        let text = format!("file {}: {} bytes, sha256 {}", file.name, file.size, file.sha256);
-        context.log.info(Audience::Public, text).await;
+        context.log.info(Audience::Public, file.line()).await;
     }
     let mut results: Vec<Option<Graded>> = plan.graders.iter().map(|_| None).collect();
     if let Some(reason) = hand_in_fails(submission, plan) {

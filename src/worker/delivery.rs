@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use super::Worker;
 use super::crash::{CrashPoint, die};
 use super::intake::{self, HandIn, Intake, Message};
+use super::outcome::Unsigned;
 use super::recorder;
 use super::retry::{self, Next};
 use crate::entry::{Audience, VerificationId};
@@ -28,9 +29,10 @@ use crate::log::Log;
 use crate::outcome::Verification;
 use crate::plan::Plan;
 use crate::queue::{Destination, Lane, Outgoing, QueueError, Wait};
+use crate::receipt::Purpose;
 use crate::telemetry::VerificationSpan;
 use crate::verdict::ErrorKind;
-use crate::verify::verify_hand_in;
+use crate::verify::{collect_hand_in, undecided, verify};
 
 /// An outcome that the broker has not confirmed is published again after this long.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
@@ -266,7 +268,16 @@ impl Worker {
             sandbox: self.sandbox.clone(),
             reveal: plan.reveal,
         };
-        let verifying = verify_hand_in(hand_in.submission.clone(), sources, plan, &tools, context);
+        let verifying = async {
+            let collecting = collect_hand_in(hand_in.submission.clone(), sources, context);
+            let submission = match collecting.await {
+                Ok(submission) => submission,
+                Err(error) => return undecided(error, Vec::new(), context).await,
+            };
+            // Kept before it is decided: whoever disputes the decision finds what it was made on.
+            let verifying = verify(&submission, plan, &tools, context);
+            tokio::join!(verifying, self.keeper.keep(of.id, &submission)).0
+        };
         self.crash_in_grader(verifying, &hand_in.submission.job_id).await
     }
 
@@ -294,10 +305,18 @@ impl Worker {
         };
         let error = match &verification.decision {
             Ok(decision) => {
-                let decided_at = self.clock.now();
-                let message =
-                    self.signer
-                        .outcome(of.id, hand_in, (decision, verification), chain.head, decided_at);
+                let message = self.signer.outcome(&Unsigned {
+                    id: of.id,
+                    submission: &hand_in.submission,
+                    receiver: hand_in.receiver.as_deref(),
+                    price_cents: hand_in.price_cents,
+                    decision,
+                    verification,
+                    log_head: chain.head,
+                    decided_at: self.clock.now(),
+                    purpose: Purpose::Settle,
+                    supersedes: None,
+                });
                 let message =
                     serde_json::to_vec(&message).map_err(|error| JournalError::Damaged(error.to_string()))?;
                 let state = EndingState::Decided {

@@ -27,13 +27,14 @@ use crate::clock::Clock;
 use crate::graders::rubric::Judge;
 use crate::health::Heart;
 use crate::journal::{Claims, GroupWriter, Market, PgJournal};
+use crate::keeping::Keeper;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::sandbox::Sandbox;
 use confirmed::Confirmed;
 pub use crash::{Crash, CrashPoint};
 pub use keeper::PlanKeeper;
-pub use outcome::Signer;
+pub use outcome::{Signer, Unsigned};
 pub use plans::{NoPlan, Plans};
 pub use pool::{Drained, run};
 use running::Running;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub judge: Judge,
     /// Signs receipts.
     pub signer: Signer,
+    /// Keeps the files of hand-ins.
+    pub keeper: Keeper,
     /// What time it is.
     pub clock: Clock,
     /// Counts what happens.
@@ -82,6 +85,7 @@ pub struct Worker {
     sandbox: Sandbox,
     judge: Judge,
     signer: Signer,
+    keeper: Keeper,
     clock: Clock,
     metrics: Metrics,
     heart: Heart,
@@ -107,6 +111,7 @@ impl Worker {
             sandbox,
             judge,
             signer,
+            keeper,
             clock,
             metrics,
             heart,
@@ -130,6 +135,7 @@ impl Worker {
             sandbox,
             judge,
             signer,
+            keeper,
             clock,
             metrics,
             heart,

@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 
+mod audit;
 mod calibrate;
 mod checks;
 mod deploy;
@@ -17,6 +18,7 @@ mod pool;
 mod queue;
 mod reports;
 mod reusable_checks;
+mod reverify;
 mod roles;
 mod rubric;
 mod run;

@@ -410,6 +410,7 @@ async fn what_a_role_lacks_and_what_it_has_too_much_is_told() {
     for (role, duty) in [
         ("assay_worker", Duty::Worker),
         ("assay_settlement", Duty::Settlement),
+        ("assay_arbiter", Duty::Arbiter),
     ] {
         let told = deployment.login(role).await.privileges(duty, true).await.unwrap();
         assert!(

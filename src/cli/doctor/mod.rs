@@ -21,7 +21,7 @@ Examples:
 
 Changes nothing. Exit status: 0 nothing is wrong, 1 something is, 2 wrong configuration.")]
 pub(super) struct DoctorArgs {
-    /// What this machine is for; both where not given
+    /// What this machine is for; work and settle where not given
     #[arg(long, value_enum)]
     duty: Option<DutyFlag>,
     /// Print JSON
@@ -35,6 +35,8 @@ enum DutyFlag {
     Work,
     /// `assay settle`
     Settle,
+    /// `assay reverify`
+    Reverify,
 }
 
 pub(super) async fn run(args: DoctorArgs, common: &CommonArgs) -> Result<Exit, CliError> {
@@ -62,17 +64,19 @@ pub(super) async fn run(args: DoctorArgs, common: &CommonArgs) -> Result<Exit, C
 
 /// Every check; a failed one keeps only those from running that need what it looked for.
 async fn examine(duty: Option<DutyFlag>, config: &Config) -> Vec<Finding> {
-    let works = duty != Some(DutyFlag::Settle);
-    let settles = duty != Some(DutyFlag::Work) && config.pool.settlement == Settlement::Assay;
+    let works = matches!(duty, None | Some(DutyFlag::Work));
+    let settles =
+        matches!(duty, None | Some(DutyFlag::Settle)) && config.pool.settlement == Settlement::Assay;
+    let reverifies = duty == Some(DutyFlag::Reverify);
     let mut findings = Vec::new();
-    findings.extend(servers::database(config, works, settles).await);
+    findings.extend(servers::database(config, (works, settles, reverifies)).await);
     findings.extend(servers::broker(config).await);
-    if works {
+    if works || reverifies {
         let (plans, told) = places::plans(config);
         findings.extend(told);
         findings.push(places::judge(config, &plans));
         findings.extend(places::sandbox(config, &plans).await);
     }
-    findings.extend(places::keys(config, works, settles));
+    findings.extend(places::keys(config, works || reverifies, settles));
     findings
 }

@@ -19,7 +19,10 @@ const CONNECTIONS_READY: Duration = Duration::from_secs(3);
 const ROLES: &str = "connect as a role of deploy/roles.sql (docs/deploying.md, Roles)";
 
 /// Connection, tables, and what this role may do with them.
-pub(super) async fn database(config: &Config, works: bool, settles: bool) -> Vec<Finding> {
+pub(super) async fn database(
+    config: &Config,
+    (works, settles, reverifies): (bool, bool, bool),
+) -> Vec<Finding> {
     let pool = &config.pool;
     let url = match pool.database_url() {
         Ok(url) => url,
@@ -49,6 +52,7 @@ pub(super) async fn database(config: &Config, works: bool, settles: bool) -> Vec
     for (duty, command, wanted) in [
         (Duty::Worker, "assay work", works),
         (Duty::Settlement, "assay settle", settles),
+        (Duty::Arbiter, "assay reverify", reverifies),
     ] {
         if wanted {
             findings.push(match journal.privileges(duty, pool.marketplace).await {

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::answer::AnswerError;
 use super::judge::{Finish, Judge, Message, Question, Reply};
 use super::keeper::CallKeeper;
 use super::listener::Listener;
+use super::live::tokens_of;
+use super::money::in_cents;
 use crate::digest::Digest;
 use crate::entry::Audience;
 use crate::graders::Context;
-use crate::model_call::{CallFinish, ModelCall};
+use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::pacing::Turn;
 use crate::secrets::Redacted;
 use crate::verdict::{ErrorKind, GradeError};
 
@@ -115,7 +118,12 @@ impl Asker<'_> {
             deadline,
             ..
         } = self.context;
+        let turn = match self.turn(question).await {
+            Ok(turn) => turn,
+            Err(error) => return (Err(error), false),
+        };
         let mut listener = Listener::new(log.clone(), self.audience);
+        let began = Instant::now();
         let mut unkept = Unkept {
             calls: Arc::clone(self.calls),
             call: Some(self.begun(question, clock.now())),
@@ -129,7 +137,7 @@ impl Asker<'_> {
                 let message = "the verification's time ran out while the judge wrote";
                 Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
             }
-            reply = self.judge.ask(question, &mut listener) => reply,
+            reply = self.judge.ask(question, turn, &mut listener) => reply,
         };
         listener.end().await;
         let plain = listener.schema_refused;
@@ -139,6 +147,9 @@ impl Asker<'_> {
         });
         if let Some(mut call) = unkept.call.take() {
             self.end(&mut call, &read_reply, &listener, clock.now());
+            if let Some(model) = self.judge.model() {
+                model.count(&call, began.elapsed());
+            }
             self.tell(&call).await;
             if let Err(error) = self.calls.keep(&call).await {
                 // What went wrong first is what counts.
@@ -146,6 +157,39 @@ impl Asker<'_> {
             }
         }
         (read_reply, plain)
+    }
+
+    /// Waits for the call's turn, where a model is asked and the ceilings leave room for it.
+    async fn turn(&self, question: &Question<'_>) -> Result<Option<Turn>, GradeError> {
+        let Some(model) = self.judge.model() else {
+            return Ok(None);
+        };
+        let Context { cancel, deadline, .. } = self.context;
+        let turn = tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                return Err(GradeError::new(ErrorKind::Cancelled, "called off while it waited for its turn at the judge"));
+            }
+            () = sleep_until(*deadline) => {
+                let message = "the verification's time ran out while it waited for its turn at the judge";
+                return Err(GradeError::new(ErrorKind::DeadlineExceeded, message));
+            }
+            turn = model.turn(question) => turn,
+        };
+        // Looked at only now: what was spent while it waited counts.
+        if model.money().has_ceilings() {
+            let asked = question
+                .model
+                .map(str::to_owned)
+                .or_else(|| model.default_model());
+            let (estimate, spent) = (model.estimate(question), self.calls.spent().await?);
+            model.money().allow(&asked.unwrap_or_default(), estimate, spent)?;
+        }
+        Ok(Some(turn))
+    }
+
+    fn cost(&self, model: &str, usage: Option<TokenUsage>) -> Option<u64> {
+        self.judge.model()?.money().cost(model, usage.unwrap_or_default())
     }
 
     fn begun(&self, question: &Question<'_>, started_at: Timestamp) -> ModelCall {
@@ -160,8 +204,14 @@ impl Asker<'_> {
             .model
             .map(str::to_owned)
             .or_else(|| self.judge.default_model());
+        // What counts where the call is called off before anybody has said what it took.
+        let usage = self.judge.model().map(|asked| TokenUsage {
+            completion_tokens: 0,
+            ..asked.estimate(question)
+        });
         ModelCall {
             id: Uuid::now_v7(),
+            cost_microcents: model.as_deref().and_then(|model| self.cost(model, usage)),
             grader: question.grader.to_owned(),
             criteria: question
                 .criteria
@@ -179,9 +229,8 @@ impl Asker<'_> {
             answer_digest: None,
             finish: CallFinish::Failed(ErrorKind::Cancelled),
             rejected: Some("called off while the judge wrote".to_owned()),
-            usage: None,
-            usage_estimated: false,
-            cost_microcents: None,
+            usage_estimated: usage.is_some(),
+            usage,
             key: question.key,
             reused: None,
             started_at,
@@ -219,7 +268,13 @@ impl Asker<'_> {
         let heard = reply.is_ok() || !answer.is_empty();
         call.answer_digest = heard.then(|| Digest::of(answer.as_bytes()));
         call.answer = heard.then(|| log.without_secrets(answer, &mut Redacted::default()));
-        call.usage = listener.usage;
+        let estimate = call.usage.filter(|_| listener.charged).map(|asked| TokenUsage {
+            completion_tokens: tokens_of(listener.heard_bytes()),
+            ..asked
+        });
+        call.usage_estimated = listener.usage.is_none() && estimate.is_some();
+        call.usage = listener.usage.or(estimate);
+        call.cost_microcents = self.cost(&call.model_asked, call.usage);
     }
 
     /// Says in the log how the call ended and what it took.
@@ -231,15 +286,21 @@ impl Asker<'_> {
             }
         };
         let tokens = call.usage.map_or_else(
-            || "tokens not reported".to_owned(),
+            || "no tokens".to_owned(),
             |usage| {
+                let about = if call.usage_estimated { "about " } else { "" };
                 format!(
-                    "{} tokens in, {} out",
+                    "{about}{} tokens in, {} out",
                     usage.prompt_tokens, usage.completion_tokens
                 )
             },
         );
-        let text = format!("judge ({}): {how}; {tokens}", call.judge_mode);
+        let cost = call.cost_microcents.map(|cost| format!(", {}", in_cents(cost)));
+        let text = format!(
+            "judge ({}): {how}; {tokens}{}",
+            call.judge_mode,
+            cost.unwrap_or_default()
+        );
         self.context.log.info(Audience::Operator, text).await;
     }
 }

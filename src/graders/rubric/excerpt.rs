@@ -140,6 +140,11 @@ impl Text {
         self.head.len() + self.tail.as_ref().map_or(0, String::len)
     }
 
+    /// The text as far as it was read, without a break.
+    pub(super) fn whole(&self) -> String {
+        format!("{}{}", self.head, self.tail.as_deref().unwrap_or_default())
+    }
+
     /// Adds one block, or two where the middle is left out; says about how many bytes that are.
     pub(super) fn show(self, share: usize, blocks: &mut Vec<Block>) -> u64 {
         if self.tail.is_none() && self.head.len() <= share {

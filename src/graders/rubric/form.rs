@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::settings::{Criterion, EvidenceWanted};
+use super::criterion::{Criterion, EvidenceWanted};
 
 /// The JSON schema of the answer, strict: the criteria in order, each with evidence and reason before the verdict.
 pub(super) fn schema(criteria: &[Criterion]) -> Value {

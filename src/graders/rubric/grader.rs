@@ -1,58 +1,59 @@
-//! The grader: asks, checks the answer, adds up.
+//! The grader: looks before it asks, asks whom the plan wants, counts the votes.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use futures_util::future::try_join_all;
 
-use super::answer::{self, Answer, AnswerError};
+use super::answer::Answer;
 use super::asking::Asker;
-use super::fence::Nonce;
-use super::form;
-use super::judge::{Finish, Judge, Question, Reply, content_key};
+use super::criterion::Criterion;
+use super::defences::Defences;
+use super::finding::Finding;
+use super::influence;
+use super::judge::Judge;
 use super::keeper::CallKeeper;
-use super::prompt::Prompt;
-use super::quotes::QuoteError;
-use super::score::tally;
-use super::settings::{EvidenceWanted, Settings};
+use super::panel::{self, Count, Seat, Vote};
+use super::settings::Settings;
 use super::shown::{self, Shown};
 use super::template::Template;
+use super::vote::{Ballot, Given};
 use crate::digest::Digest;
-use crate::entry::{Audience, cut};
+use crate::entry::Audience;
 use crate::graders::{Context, Grader, Tools};
 use crate::log::Log;
 use crate::plan::{Issue, PlanFiles, PlannedGrader};
 use crate::submission::Submission;
-use crate::verdict::{ErrorKind, Evidence, GradeError, Provenance, Score, Verdict};
+use crate::verdict::{ErrorKind, GradeError, Verdict};
 
-/// Questions in all: one, and one more where the answer was off the menu.
-const MAX_QUESTIONS: usize = 2;
-
-/// Longest reason or quote of a judge that is kept as evidence, in bytes.
-const MAX_EVIDENCE_BYTES: usize = 2 * 1024;
+/// The prompts that a plan's files hold.
+const PROMPTS: [&str; 2] = ["prompt", influence::FILE];
 
 /// A rubric grader.
 pub(super) struct Rubric {
-    name: String,
-    settings: Settings,
-    template: Template,
-    prompt_digest: Digest,
-    schema: Value,
-    judge: Judge,
+    pub(super) name: String,
+    pub(super) settings: Settings,
+    pub(super) template: Template,
+    /// The prompt of the second question, where the plan asks it.
+    pub(super) influence: Option<Template>,
+    pub(super) prompt_digest: Digest,
+    pub(super) judge: Judge,
     calls: Arc<dyn CallKeeper>,
     /// Who may read what tells of hidden criteria.
-    audience: Audience,
-    reveal: bool,
+    pub(super) audience: Audience,
+    /// All of them, but for `assay attack`.
+    pub(super) defences: Defences,
 }
 
-/// Whether the prompt is a template that can be asked with.
+/// Whether the prompts are templates that can be asked with.
 pub(super) fn check_files(files: &PlanFiles) -> Result<(), Issue> {
-    match files.get("prompt") {
-        Some(file) => Template::parse(&file.bytes)
-            .map(|_| ())
-            .map_err(|error| Issue::new("prompt", format!("{}: {error}", file.path.display()))),
-        None => Ok(()),
+    for key in PROMPTS {
+        if let Some(file) = files.get(key) {
+            Template::parse(&file.bytes)
+                .map_err(|error| Issue::new(key, format!("{}: {error}", file.path.display())))?;
+        }
     }
+    Ok(())
 }
 
 impl Rubric {
@@ -67,18 +68,27 @@ impl Rubric {
         };
         let settings = Settings::from_value(&planned.settings)
             .map_err(|issue| invalid(format!("{}: {}", issue.key, issue.message)))?;
-        let file = planned
-            .files
-            .get("prompt")
-            .ok_or_else(|| invalid("prompt: the plan was loaded without its prompt".to_owned()))?;
-        let template = Template::parse(&file.bytes)
-            .map_err(|error| invalid(format!("prompt: {}: {error}", file.path.display())))?;
+        let template = |key: &str| {
+            let file = planned
+                .files
+                .get(key)
+                .ok_or_else(|| invalid(format!("{key}: the plan was loaded without its prompt")))?;
+            let template = Template::parse(&file.bytes)
+                .map_err(|error| invalid(format!("{key}: {}: {error}", file.path.display())))?;
+            Ok((template, file.digest))
+        };
+        let (prompt, prompt_digest) = template("prompt")?;
+        let influence = settings
+            .influence
+            .as_ref()
+            .map(|_| template(influence::FILE))
+            .transpose()?;
         Ok(Self {
             name: planned.name.clone(),
-            schema: form::schema(&settings.criteria),
             settings,
-            template,
-            prompt_digest: file.digest,
+            template: prompt,
+            influence: influence.map(|(template, _)| template),
+            prompt_digest,
             judge: tools.judge.clone(),
             calls: Arc::clone(&tools.calls),
             audience: if tools.reveal {
@@ -86,7 +96,7 @@ impl Rubric {
             } else {
                 Audience::Operator
             },
-            reveal: tools.reveal,
+            defences: Defences::ALL,
         })
     }
 }
@@ -99,46 +109,44 @@ impl Grader for Rubric {
 
     async fn grade(&self, submission: &Submission, context: &Context) -> Result<Verdict, GradeError> {
         let log = &context.log;
-        let shown = shown::gather(submission, log, self.settings.max_input_bytes).await?;
+        let shown = shown::gather(submission, log, &self.settings).await?;
+        if let Some(reason) = self.refused(&shown) {
+            log.info(Audience::Public, "no judge is asked").await;
+            return Ok(Verdict::fail(reason));
+        }
         self.worth_asking(&shown, log).await?;
-        let prompt = Prompt::new(&self.template, &self.settings.criteria, &shown);
-        let mut complaint: Option<AnswerError> = None;
         let asker = Asker {
             judge: &self.judge,
             calls: &self.calls,
             context,
             audience: self.audience,
         };
-        for asked_before in 0..MAX_QUESTIONS {
-            let without_nonce = prompt.messages(Nonce::NONE, complaint.as_ref());
-            let model = self.settings.model.as_deref();
-            let question = Question {
-                grader: &self.name,
-                criteria: &self.settings.criteria,
-                model,
-                messages: prompt.messages(Nonce::draw(), complaint.as_ref()),
-                schema: &self.schema,
-                asked_before,
-                sample: 0,
-                key: content_key(&without_nonce, model, &self.schema, 0),
-            };
-            let asked = asker.ask(&question, |reply| self.read(reply, &shown)).await?;
-            match asked.answer {
-                Ok(answers) => return self.verdict(&answers, asked.model, &shown, log),
-                Err(error) => {
-                    let text = format!("the judge's answer is off the menu: {error}");
-                    log.info(Audience::Operator, text).await;
-                    complaint = Some(error);
-                }
-            }
+        if let Some(verdict) = self.look_for_influence(&shown, &asker).await? {
+            return Ok(verdict);
         }
-        let why = complaint.map(|error| error.to_string()).unwrap_or_default();
-        let message = format!("the judge was asked {MAX_QUESTIONS} times, and still {why}");
-        Err(GradeError::new(ErrorKind::JudgeOffMenu, message))
+        let ballot = Ballot {
+            grader: &self.name,
+            template: &self.template,
+            criteria: &self.settings.criteria,
+            max_criteria: self.settings.max_criteria,
+            shown: &shown,
+            defences: self.defences,
+        };
+        let seats = self.settings.panel.seats(submission.price_cents);
+        let finding = self.find(&ballot, &asker, &seats).await?;
+        self.verdict(&finding, &shown, log)
     }
 }
 
 impl Rubric {
+    /// Why the hand-in fails without a judge. Only where all of it is text: a picture may be the whole answer.
+    fn refused(&self, shown: &Shown) -> Option<String> {
+        if shown.has_other_files {
+            return None;
+        }
+        self.settings.gate.refuses(shown.texts.iter().map(String::as_str))
+    }
+
     /// Tells what the judge does not see, and whether it can judge all the same: found out before a call is paid.
     async fn worth_asking(&self, shown: &Shown, log: &Log) -> Result<(), GradeError> {
         if shown.redacted.is_everything() {
@@ -166,129 +174,132 @@ impl Rubric {
         Ok(())
     }
 
-    /// Reads the answers and looks their evidence up.
-    fn read(&self, reply: &Reply, shown: &Shown) -> Result<Vec<Answer>, AnswerError> {
-        match reply.finish {
-            Finish::Complete => {}
-            Finish::Truncated => return Err(AnswerError::Truncated),
-            Finish::TooLong => return Err(AnswerError::TooLong),
-            Finish::Refused => return Err(AnswerError::Empty),
+    /// Asks everybody at once, counts, and asks the stronger judge where that leaves something open.
+    async fn find(
+        &self,
+        ballot: &Ballot<'_>,
+        asker: &Asker<'_>,
+        seats: &[Seat<'_>],
+    ) -> Result<Finding, GradeError> {
+        let log = &asker.context.log;
+        let asked = seats.iter().map(|seat| async {
+            match ballot.ask(asker, *seat).await {
+                Err(error) if !panel::is_of_one_judge(error.kind) => Err(error),
+                given => Ok(given),
+            }
+        });
+        let given = try_join_all(asked).await?;
+        let mut models = Vec::new();
+        let mut votes: Vec<Vote> = Vec::with_capacity(given.len());
+        for vote in given {
+            if let Ok(Given { model, .. }) = &vote
+                && !models.contains(model)
+            {
+                models.push(model.clone());
+            }
+            votes.push(vote.map(|given| given.answers));
         }
-        let answers = answer::parse(&reply.text, &self.settings.criteria)?;
-        for (criterion, answer) in self.settings.criteria.iter().zip(&answers) {
-            let id = || criterion.id.clone();
-            let evidence = answer.evidence.as_deref().unwrap_or_default();
-            match criterion.evidence {
-                _ if !answer.met => {}
-                EvidenceWanted::None => {}
-                EvidenceWanted::Quote => shown.quotable.check(evidence).map_err(|error| match error {
-                    QuoteError::TooShort => AnswerError::QuoteTooShort(id()),
-                    QuoteError::NotFound => AnswerError::QuoteNotFound(id()),
-                })?,
-                EvidenceWanted::Attachment => {
-                    if !shown.file_names.iter().any(|name| name == evidence) {
-                        return Err(AnswerError::AttachmentUnknown(id()));
-                    }
-                }
+        if votes.len() > 1 {
+            for (index, (vote, seat)) in votes.iter().zip(seats).enumerate() {
+                let text = format!(
+                    "vote {} of {} ({}, sample {}): {}",
+                    index + 1,
+                    votes.len(),
+                    seat.model.unwrap_or("the default model"),
+                    seat.sample,
+                    self.vote_in_words(vote)
+                );
+                log.info(Audience::Operator, text).await;
             }
         }
-        Ok(answers)
-    }
-
-    /// The verdict, unless it could be another one with the words that were taken out.
-    ///
-    /// Where values of variables were taken out of what the judge saw, only the full score stands: the sender, who sets
-    /// the variables, could blind the judge to what a criterion asks for, and any lower score may fail the plan. Nor
-    /// does the submitter gain by repeating a value: a marker is no evidence, and a person looks at the rest.
-    fn verdict(
-        &self,
-        answers: &[Answer],
-        model: String,
-        shown: &Shown,
-        log: &Log,
-    ) -> Result<Verdict, GradeError> {
-        let met: Vec<_> = answers.iter().map(|answer| answer.met).collect();
-        let tally = tally(&self.settings.criteria, &met);
-        if tally.score < Score::ONE && !shown.redacted.is_empty() {
-            let message = format!(
-                "the judge finds criteria not fulfilled, but did not see the values of {}, which stand in the task or \
-                 in what was handed in; look at it yourself",
-                shown.redacted
-            );
-            return Err(GradeError::new(ErrorKind::JudgeInputRedacted, message));
-        }
-        let pass_score = Score::new(self.settings.pass_score)
-            .map_err(|error| GradeError::new(ErrorKind::PlanInvalid, format!("pass_score: {error}")))?;
-        let passed = tally.required_fulfilled && tally.score >= pass_score;
-        let mut reason = self.reason(&met, tally.score, pass_score);
-        if !shown.left_out.is_empty() {
-            reason.push_str("; judged by a part of what was handed in");
-        }
-        let mut verdict = Verdict::new(passed, tally.score, reason);
-        verdict.evidence = self
-            .settings
-            .criteria
-            .iter()
-            .zip(answers)
-            .map(|(criterion, answer)| {
-                let word = if answer.met { "met" } else { "not met" };
-                let evidence = answer.evidence.as_ref().map_or_else(String::new, |evidence| {
-                    format!("\nevidence: {}", cut(evidence, MAX_EVIDENCE_BYTES))
-                });
-                let reason = cut(&answer.reason, MAX_EVIDENCE_BYTES);
-                Evidence {
-                    label: format!("criterion:{}", criterion.id),
-                    text: log.clean(&format!("{word}: {reason}{evidence}")),
-                    audience: self.audience,
-                }
-            })
-            .collect();
-        if !shown.left_out.is_empty() {
-            verdict.evidence.push(Evidence {
-                label: "not-shown".to_owned(),
-                text: shown.left_out_in_words(),
-                audience: self.audience,
+        let count = panel::count(&self.settings.criteria, &votes);
+        let decided: Option<Vec<_>> = count.met.iter().copied().collect();
+        let open = self.open(&count, decided.as_deref(), &votes)?;
+        if let (Some(why), Some(stronger)) = (&open, self.settings.panel.escalate_to.as_deref()) {
+            log.info(
+                Audience::Operator,
+                format!("{why}: {stronger} is asked, and its word counts"),
+            )
+            .await;
+            let seat = Seat {
+                model: Some(stronger),
+                sample: 0,
+            };
+            let given = ballot.ask(asker, seat).await?;
+            let vote = self.vote_in_words(&Ok(given.answers.clone()));
+            log.info(Audience::Operator, format!("vote of {stronger}: {vote}"))
+                .await;
+            return Ok(Finding {
+                answers: given.answers,
+                models: vec![given.model],
+                how: Some("decided by the stronger judge".to_owned()),
             });
         }
-        verdict.provenance = Provenance {
-            artifact: Some(self.prompt_digest),
-            engine: Some(log.clean(&model)),
-            judge_mode: Some(self.judge.mode().as_str().to_owned()),
-            ..Provenance::default()
+        let Some(met) = decided else {
+            let nothing = || GradeError::new(ErrorKind::JudgeOffMenu, "the judges' votes decide nothing");
+            return Err(panel::worst(&votes).unwrap_or_else(nothing));
         };
-        Ok(verdict)
+        let how = (votes.len() > 1).then(|| {
+            let agreed = if count.unanimous { "" } else { ", not unanimous" };
+            format!("decided by {} votes{agreed}", votes.len())
+        });
+        Ok(Finding {
+            answers: deciding_answers(&met, &votes),
+            models,
+            how,
+        })
     }
 
-    /// Says in public how many criteria are fulfilled, and which are not: hidden ones only by their number.
-    fn reason(&self, met: &[bool], score: Score, pass_score: Score) -> String {
-        let criteria = &self.settings.criteria;
-        let failed: Vec<_> = criteria
-            .iter()
-            .zip(met)
-            .filter(|(criterion, met)| !criterion.fulfilled(**met))
-            .map(|(criterion, _)| criterion)
-            .collect();
-        let mut named: Vec<_> = failed
-            .iter()
-            .filter(|criterion| self.reveal || !criterion.hidden)
-            .map(|criterion| {
-                let required = if criterion.required { " (required)" } else { "" };
-                format!("{}{required}", criterion.id)
-            })
-            .collect();
-        let hidden = failed.len() - named.len();
-        if hidden > 0 {
-            named.push(format!("{hidden} hidden"));
+    /// Why the votes leave something open that a stronger judge should decide.
+    ///
+    /// # Errors
+    /// Where a vote is missing that comes back: it is waited for.
+    fn open(
+        &self,
+        count: &Count,
+        decided: Option<&[bool]>,
+        votes: &[Vote],
+    ) -> Result<Option<String>, GradeError> {
+        let Some(met) = decided else {
+            return match panel::worst(votes) {
+                Some(error) if error.recourse() == crate::verdict::Recourse::Transient => Err(error),
+                Some(error) => Ok(Some(format!("no decision ({})", error.kind))),
+                None => Ok(None),
+            };
+        };
+        if !count.unanimous {
+            return Ok(Some("the judges disagree".to_owned()));
         }
-        let mut reason = format!(
-            "{} of {} criteria fulfilled, score {score} (passes at {pass_score})",
-            criteria.len() - failed.len(),
-            criteria.len()
-        );
-        if !named.is_empty() {
-            reason.push_str("; not fulfilled: ");
-            reason.push_str(&named.join(", "));
-        }
-        reason
+        let (score, pass) = (self.score(met), self.pass_score()?);
+        let margin = self.settings.panel.escalate_margin;
+        let close = margin > 0.0 && (score.as_f64() - pass.as_f64()).abs() <= margin;
+        Ok(close.then(|| format!("the score {score} is close to {pass}")))
     }
+
+    fn vote_in_words(&self, vote: &Vote) -> String {
+        let answers = match vote {
+            Ok(answers) => answers,
+            Err(error) => return format!("none ({})", error.kind),
+        };
+        let word = |(criterion, answer): (&Criterion, &Answer)| {
+            let met = if answer.met { "met" } else { "not met" };
+            format!("{} {met}", criterion.id)
+        };
+        let words: Vec<_> = self.settings.criteria.iter().zip(answers).map(word).collect();
+        words.join(", ")
+    }
+}
+
+/// For each criterion the first answer that says what was decided.
+fn deciding_answers(met: &[bool], votes: &[Vote]) -> Vec<Answer> {
+    let given = || votes.iter().filter_map(|vote| vote.as_ref().ok());
+    met.iter()
+        .enumerate()
+        .filter_map(|(index, met)| {
+            given()
+                .map(|answers| &answers[index])
+                .find(|answer| answer.met == *met)
+                .cloned()
+        })
+        .collect()
 }

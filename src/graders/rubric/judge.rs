@@ -7,15 +7,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::credulous::{self, Leaning};
+use super::criterion::Criterion;
 use super::kept::Kept;
 use super::listener::Listener;
 use super::live::Live;
 use super::model::JudgeSettings;
+use super::picture::Picture;
 use super::recorded::Tape;
 use super::scripted::Script;
-use super::settings::{Criterion, Settings};
+use super::settings::Settings;
 use crate::digest::{Digest, FieldHasher};
+use crate::metrics::Metrics;
 use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::pacing::Turn;
 use crate::plan::Plan;
 use crate::verdict::{ErrorKind, GradeError};
 
@@ -71,6 +76,8 @@ pub enum JudgeMode {
     Scripted,
     /// From the calls that an earlier verification kept.
     Kept,
+    /// From the fixed rules of a judge that believes everything: for testing what stands around a judge.
+    Credulous,
     /// From nowhere: none is set up.
     None,
 }
@@ -84,6 +91,7 @@ impl JudgeMode {
             Self::Replay => "replay",
             Self::Scripted => "scripted",
             Self::Kept => "kept",
+            Self::Credulous => "credulous",
             Self::None => "none",
         }
     }
@@ -99,6 +107,7 @@ enum Source {
     Replay(Tape),
     Scripted(Script),
     Kept(Kept),
+    Credulous(Leaning),
     None,
 }
 
@@ -108,7 +117,15 @@ impl Judge {
     /// # Errors
     /// Where address or key cannot be used.
     pub fn live(settings: JudgeSettings) -> Result<Self, JudgeError> {
-        Ok(Self(Arc::new(Source::Live(Live::new(settings)?))))
+        Ok(Self(Arc::new(Source::Live(Live::new(settings, None)?))))
+    }
+
+    /// A model answers, and its calls are counted.
+    ///
+    /// # Errors
+    /// Where address or key cannot be used.
+    pub fn counted(settings: JudgeSettings, metrics: Metrics) -> Result<Self, JudgeError> {
+        Ok(Self(Arc::new(Source::Live(Live::new(settings, Some(metrics))?))))
     }
 
     /// A model answers, and its whole answers are added to the file, which need not exist.
@@ -117,7 +134,7 @@ impl Judge {
     /// Where address or key cannot be used, or the file is there and is no recording.
     pub fn record(settings: JudgeSettings, path: &Path) -> Result<Self, JudgeError> {
         Ok(Self(Arc::new(Source::Record(
-            Live::new(settings)?,
+            Live::new(settings, None)?,
             Tape::open_or_new(path)?,
         ))))
     }
@@ -142,6 +159,12 @@ impl Judge {
     /// then is an error ([`ErrorKind::ReplayMismatch`]); a call that failed then fails in the same way.
     pub fn kept(calls: impl IntoIterator<Item = ModelCall>) -> Self {
         Self(Arc::new(Source::Kept(Kept::new(calls))))
+    }
+
+    /// A judge of fixed rules that believes what it is told, undisturbed of that leaning: a structural test of the defences
+    /// around a judge, not a model's result.
+    pub fn credulous(leaning: Leaning) -> Self {
+        Self(Arc::new(Source::Credulous(leaning)))
     }
 
     /// Nobody answers: every question is an error that says what to set up.
@@ -170,14 +193,14 @@ impl Judge {
         let rubrics: Vec<_> = rubrics.collect::<Result<_, JudgeError>>()?;
         match &*self.0 {
             Source::Live(live) | Source::Record(live, _) => {
-                let nameless = rubrics.iter().find(|(_, settings)| settings.model.is_none());
+                let nameless = rubrics.iter().find(|(_, settings)| settings.panel.asks_default());
                 match nameless {
                     Some((name, _)) if !live.has_model() => Err(JudgeError::NoModel((*name).to_owned())),
                     Some(_) | None => Ok(()),
                 }
             }
             Source::Scripted(script) => script.check_against(&rubrics),
-            Source::Replay(_) | Source::Kept(_) | Source::None => Ok(()),
+            Source::Replay(_) | Source::Kept(_) | Source::Credulous(_) | Source::None => Ok(()),
         }
     }
 
@@ -189,6 +212,7 @@ impl Judge {
             Source::Replay(_) => JudgeMode::Replay,
             Source::Scripted(_) => JudgeMode::Scripted,
             Source::Kept(_) => JudgeMode::Kept,
+            Source::Credulous(_) => JudgeMode::Credulous,
             Source::None => JudgeMode::None,
         }
     }
@@ -204,30 +228,38 @@ impl Judge {
             .map_or_else(|| json!({}), |live| live.parameters(model))
     }
 
-    fn model(&self) -> Option<&Live> {
+    /// The model behind it, where one is asked.
+    pub(super) fn model(&self) -> Option<&Live> {
         match &*self.0 {
             Source::Live(live) | Source::Record(live, _) => Some(live),
-            Source::Replay(_) | Source::Scripted(_) | Source::Kept(_) | Source::None => None,
+            Source::Replay(_)
+            | Source::Scripted(_)
+            | Source::Kept(_)
+            | Source::Credulous(_)
+            | Source::None => None,
         }
     }
 
-    /// Asks once. Nothing is asked again behind the caller's back.
+    /// Asks once, at that turn where a model is asked. Nothing is asked again behind the caller's back.
     pub(super) async fn ask(
         &self,
         question: &Question<'_>,
+        turn: Option<Turn>,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
-        let reply = match &*self.0 {
-            Source::Live(live) => return live.ask(question, listener).await,
-            Source::Record(live, tape) => {
-                let reply = live.ask(question, listener).await?;
+        if let (Some(model), Some(turn)) = (self.model(), turn) {
+            let reply = model.ask(question, turn, listener).await?;
+            if let Source::Record(_, tape) = &*self.0 {
                 tape.keep(question, &reply).await?;
-                return Ok(reply);
             }
+            return Ok(reply);
+        }
+        let reply = match &*self.0 {
             Source::Replay(tape) => tape.recall(question).await?,
             Source::Scripted(script) => script.answer(question)?,
             Source::Kept(kept) => kept.recall(question)?,
-            Source::None => {
+            Source::Credulous(leaning) => credulous::answer(question, *leaning),
+            Source::Live(_) | Source::Record(..) | Source::None => {
                 let message = "no judge is set up: set OPENAI_BASE_URL and OPENAI_API_KEY, or give the fixture \
                                recorded or scripted answers";
                 return Err(GradeError::new(ErrorKind::NoJudge, message));
@@ -291,6 +323,8 @@ pub(super) struct Question<'a> {
     pub(super) model: Option<&'a str>,
     /// The prompt.
     pub(super) messages: Vec<Message>,
+    /// Pictures that follow the prompt.
+    pub(super) pictures: &'a [Picture],
     /// The form of the answer.
     pub(super) schema: &'a Value,
     /// How often this was asked before.
@@ -303,13 +337,22 @@ pub(super) struct Question<'a> {
 
 /// The key under which an answer is kept. `messages` are those without a nonce, so that the same question
 /// of tomorrow has the same key; `sample` tells apart questions that are asked several times on purpose.
-pub(super) fn content_key(messages: &[Message], model: Option<&str>, schema: &Value, sample: u32) -> Digest {
+pub(super) fn content_key(
+    messages: &[Message],
+    pictures: &[Picture],
+    model: Option<&str>,
+    schema: &Value,
+    sample: u32,
+) -> Digest {
     let mut hasher = FieldHasher::new("assay-question-v1")
         .optional(model)
         .text(&schema.to_string())
         .number(i64::from(sample));
     for message in messages {
         hasher = hasher.text(message.role.as_str()).text(&message.content);
+    }
+    for picture in pictures {
+        hasher = hasher.bytes(picture.sha256.as_bytes());
     }
     hasher.finish()
 }

@@ -34,6 +34,8 @@ pub(super) struct Listener {
     pub(super) usage: Option<TokenUsage>,
     /// The answer so far, without reasoning.
     pub(super) answer: String,
+    /// Whether the question may have reached a model: then it is charged for, even where no answer came.
+    pub(super) charged: bool,
     /// Whether the endpoint refused the schema of the answer, so that asking in words may do.
     pub(super) schema_refused: bool,
 }
@@ -50,6 +52,7 @@ impl Listener {
             heard_bytes: 0,
             usage: None,
             answer: String::new(),
+            charged: false,
             schema_refused: false,
         }
     }
@@ -76,6 +79,11 @@ impl Listener {
             self.pass_on(end).await;
             self.since = (!self.waiting.is_empty()).then(Instant::now);
         }
+    }
+
+    /// Bytes of answer and reasoning that were heard.
+    pub(super) fn heard_bytes(&self) -> usize {
+        self.heard_bytes
     }
 
     /// When what waits must be passed on; none where nothing waits.

@@ -7,10 +7,16 @@
 
 mod answer;
 mod asking;
+mod credulous;
+mod criterion;
+mod defences;
 mod excerpt;
 mod fence;
+mod finding;
 mod form;
+mod gate;
 mod grader;
+mod influence;
 mod judge;
 mod keeper;
 mod kept;
@@ -18,6 +24,9 @@ mod listener;
 mod live;
 mod met;
 mod model;
+mod money;
+mod panel;
+mod picture;
 mod prompt;
 mod quotes;
 mod recorded;
@@ -26,16 +35,20 @@ mod scripted;
 mod settings;
 mod shown;
 mod template;
+mod vote;
 
 use std::sync::Arc;
 
 use super::{Grader, Kind, Tools};
 use crate::plan::{KindRules, PlannedGrader, Stage};
 use crate::verdict::GradeError;
+pub use credulous::Leaning;
+pub use defences::{Defence, Defences, weakened};
 pub use judge::{Judge, JudgeError, JudgeMode};
 pub use keeper::{CallKeeper, nothing_kept};
 pub use met::criteria_met;
 pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
+pub use money::{Money, Price};
 
 /// The kind `rubric`.
 pub static KIND: Kind = Kind {

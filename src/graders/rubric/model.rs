@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::money::Money;
 use crate::pacing::{Pace, Pacer};
 
 /// How to reach a model: any endpoint that speaks `OpenAI`'s chat completions.
@@ -31,6 +32,8 @@ pub struct JudgeSettings {
     pub call_timeout: Duration,
     /// How fast it may be asked: shared by all clones of these settings.
     pub pacer: Pacer,
+    /// What it costs, and how much may be spent.
+    pub money: Money,
 }
 
 impl JudgeSettings {
@@ -47,6 +50,7 @@ impl JudgeSettings {
             read_timeout: Duration::from_secs(60),
             call_timeout: Duration::from_secs(300),
             pacer: Pacer::alone(Pace::default()),
+            money: Money::default(),
         }
     }
 }

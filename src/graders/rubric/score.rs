@@ -1,6 +1,6 @@
 //! From answers to a score.
 
-use super::settings::Criterion;
+use super::criterion::Criterion;
 use crate::verdict::Score;
 
 /// What the answers come to.
@@ -39,7 +39,7 @@ pub(super) fn tally(criteria: &[Criterion], met: &[bool]) -> Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::EvidenceWanted;
+    use super::super::criterion::EvidenceWanted;
     use super::*;
 
     fn criterion(weight: f64, required: bool) -> Criterion {

@@ -6,16 +6,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::criterion::{Criterion, CriterionText};
+use super::gate::Gate;
+use super::influence;
+use super::panel::Panel;
 use crate::plan::{FileHome, FileNeed, Issue};
 
 /// More criteria in one question than a model answers with care.
 const MAX_CRITERIA: usize = 100;
-
-/// Longest text of a criterion in bytes.
-const MAX_CRITERION_BYTES: usize = 4 * 1024;
-
-/// Largest weight, either way: sums of weights stay exact enough for a score in millionths.
-const MAX_WEIGHT: f64 = 1e6;
 
 /// Largest budget of what is shown to a judge, in bytes.
 const MAX_INPUT_BYTES: usize = 4 * 1024 * 1024;
@@ -25,8 +23,6 @@ const MAX_INPUT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Settings {
     /// Name of the prompt file.
     pub(super) prompt: String,
-    /// The model to ask, else the operator's default.
-    pub(super) model: Option<String>,
     /// What is judged, in the order written.
     pub(super) criteria: Vec<Criterion>,
     /// Score at which this grader passes.
@@ -37,42 +33,36 @@ pub(super) struct Settings {
     /// that nobody saw is not paid. A submitter can have work parked by padding it; that gains neither money nor an
     /// attempt, and a person looks at it.
     pub(super) partial: bool,
+    /// Whether pictures that were handed in are shown to the judge.
+    pub(super) vision: bool,
+    /// Most criteria of one question.
+    pub(super) max_criteria: usize,
+    /// How many judges are asked, and how often.
+    pub(super) panel: Panel,
+    /// What fails before any judge is asked.
+    pub(super) gate: Gate,
+    /// The second question, to another model.
+    pub(super) influence: Option<Influence>,
 }
 
-/// One thing that the judge is asked about.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Criterion {
-    /// Unique within the grader; letters, digits, `-`, `_` and `.`.
-    pub(super) id: String,
-    /// What must be (or, with a negative weight, must not be) there.
-    pub(super) text: String,
-    /// Points that it gives when it is met.
-    pub(super) weight: f64,
-    /// Whether the grader fails without it, whatever the score.
-    pub(super) required: bool,
-    /// What the judge must show for saying that it is met.
-    pub(super) evidence: EvidenceWanted,
-    /// Whether its id is kept from the submitter.
-    pub(super) hidden: bool,
+/// Whether the text tries to influence its own grading, as another model sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Influence {
+    /// The model that is asked.
+    pub(super) model: String,
+    /// What becomes of a submission that does.
+    pub(super) on_yes: OnInfluence,
 }
 
-impl Criterion {
-    /// Whether an answer is what the sender hopes for: met, or for a negative weight not met.
-    pub(super) fn fulfilled(&self, met: bool) -> bool {
-        met == (self.weight > 0.0)
-    }
-}
-
-/// What a judge must show for saying that a criterion is met.
+/// What becomes of a submission that tries to influence its own grading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum EvidenceWanted {
-    /// Words of the submission, which are looked up there.
-    Quote,
-    /// The name of a file that was handed in.
-    Attachment,
-    /// Nothing.
-    None,
+pub(super) enum OnInfluence {
+    /// A person looks at it.
+    Park,
+    /// It fails.
+    Fail,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -98,36 +88,50 @@ struct SettingsText {
     /// Whether to judge a hand-in by what fits where not all of it does. Otherwise a person has to look at it.
     #[serde(default)]
     partial: bool,
-}
-
-/// One thing that the judge is asked about.
-#[derive(Deserialize, JsonSchema)]
-#[schemars(rename = "Criterion")]
-#[serde(deny_unknown_fields)]
-struct CriterionText {
-    /// Unique within the grader.
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z0-9._-]+$"))]
-    id: String,
-    /// What must be there or, with a negative weight, must not be there.
-    #[schemars(length(min = 1))]
-    text: String,
-    /// Points when it is met; negative for what must not be there, never zero.
-    #[serde(default = "one")]
-    #[schemars(range(min = -MAX_WEIGHT, max = MAX_WEIGHT), extend("not" = {"const": 0}))]
-    weight: f64,
-    /// Whether the grader fails without it, whatever the score.
+    /// Whether the model sees: pictures that were handed in are shown to it.
     #[serde(default)]
-    required: bool,
-    /// What the judge must show for saying that it is met. Left out: `quote` for a positive weight, else `none`.
+    vision: bool,
+    /// Criteria asked about in one call, at most; more take several calls.
+    #[serde(default = "max_criteria")]
+    #[schemars(range(min = 1, max = MAX_CRITERIA))]
+    max_criteria: usize,
+    /// How often each model is asked the same.
     #[serde(default)]
-    evidence: Option<EvidenceWanted>,
-    /// Whether its id is kept from the submitter.
+    samples: Option<u32>,
+    /// Models that are all asked, instead of `model`. A criterion is fulfilled where a strict majority of all votes says
+    /// so.
     #[serde(default)]
-    hidden: bool,
+    jurors: Vec<String>,
+    /// A stronger model, whose word counts where the others disagree, are close to `pass_score` or off the menu.
+    #[serde(default)]
+    escalate_to: Option<String>,
+    /// How close to `pass_score` a score is when the stronger model is asked.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1))]
+    escalate_margin: f64,
+    /// Price from which `jurors` and `samples` count; for cheaper jobs the first model is asked once.
+    #[serde(default)]
+    jury_above_cents: Option<i64>,
+    /// Fewest characters that are worth a judge; fewer fail.
+    #[serde(default)]
+    min_chars: usize,
+    /// Whether a hand-in without a letter or digit fails before a judge is asked.
+    #[serde(default)]
+    refuse_punctuation: bool,
+    /// Whether a hand-in that is only an opening, such as "Solution:", fails before a judge is asked.
+    #[serde(default)]
+    refuse_openers: bool,
+    /// Asks another model whether the hand-in tries to influence its own grading.
+    #[serde(default)]
+    influence: Option<Influence>,
 }
 
 fn default_prompt() -> String {
     "rubric".to_owned()
+}
+
+fn max_criteria() -> usize {
+    MAX_CRITERIA
 }
 
 fn one() -> f64 {
@@ -146,11 +150,16 @@ pub(super) fn schema(generator: &mut SchemaGenerator) -> Schema {
 /// Checks a grader's settings and says that it needs its prompt.
 pub(super) fn check(settings: &Value) -> Result<Vec<FileNeed>, Issue> {
     let settings = Settings::from_value(settings)?;
-    Ok(vec![FileNeed {
-        key: "prompt",
-        name: settings.prompt,
+    let prompt = |key, name| FileNeed {
+        key,
+        name,
         home: FileHome::Prompts,
-    }])
+    };
+    let mut needs = vec![prompt("prompt", settings.prompt)];
+    if settings.influence.is_some() {
+        needs.push(prompt(influence::FILE, influence::FILE.to_owned()));
+    }
+    Ok(needs)
 }
 
 impl Settings {
@@ -191,47 +200,41 @@ impl Settings {
             let message = "at least one criterion needs a weight above zero: there is nothing to score by";
             return Err(Issue::new("criteria", message));
         }
+        if !(1..=MAX_CRITERIA).contains(&text.max_criteria) {
+            let message = format!("must be from 1 to {MAX_CRITERIA}");
+            return Err(Issue::new("max_criteria", message));
+        }
+        if text
+            .influence
+            .as_ref()
+            .is_some_and(|asked| asked.model.trim().is_empty())
+        {
+            return Err(Issue::new("influence.model", "must name a model"));
+        }
+        let panel = Panel {
+            model: text.model.clone(),
+            samples: text.samples.unwrap_or(1),
+            jurors: text.jurors,
+            escalate_to: text.escalate_to,
+            escalate_margin: text.escalate_margin,
+            jury_above_cents: text.jury_above_cents,
+        };
+        panel.check()?;
         Ok(Self {
             prompt: text.prompt,
-            model: text.model,
             criteria,
             pass_score: text.pass_score,
             max_input_bytes: text.max_input_bytes,
             partial: text.partial,
-        })
-    }
-}
-
-impl Criterion {
-    fn checked(text: CriterionText) -> Result<Self, Issue> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if text.id.is_empty() || text.id.len() > 64 || !text.id.chars().all(plain) {
-            return Err(Issue::new(
-                "id",
-                "must be 1 to 64 letters, digits, `-`, `_` or `.`",
-            ));
-        }
-        if text.text.trim().is_empty() || text.text.len() > MAX_CRITERION_BYTES {
-            let message = format!("must say what is judged, in at most {MAX_CRITERION_BYTES} bytes");
-            return Err(Issue::new("text", message));
-        }
-        if !text.weight.is_finite() || text.weight == 0.0 || text.weight.abs() > MAX_WEIGHT {
-            let message = format!("must be a finite number other than zero, at most {MAX_WEIGHT} either way");
-            return Err(Issue::new("weight", message));
-        }
-        // What must not be there has no words to quote where all is well.
-        let default = if text.weight > 0.0 {
-            EvidenceWanted::Quote
-        } else {
-            EvidenceWanted::None
-        };
-        Ok(Self {
-            id: text.id,
-            text: text.text,
-            weight: text.weight,
-            required: text.required,
-            evidence: text.evidence.unwrap_or(default),
-            hidden: text.hidden,
+            vision: text.vision,
+            max_criteria: text.max_criteria,
+            panel,
+            gate: Gate {
+                min_chars: text.min_chars,
+                refuse_punctuation: text.refuse_punctuation,
+                refuse_openers: text.refuse_openers,
+            },
+            influence: text.influence,
         })
     }
 }
@@ -240,6 +243,7 @@ impl Criterion {
 mod tests {
     use serde_json::json;
 
+    use super::super::criterion::EvidenceWanted;
     use super::*;
 
     fn issue(value: Value) -> String {
@@ -266,7 +270,7 @@ mod tests {
         let good = json!({"id": "a", "text": "t"});
         insta::assert_snapshot!(issue(json!({})), @": missing field `criteria`");
         insta::assert_snapshot!(issue(json!({"criteria": []})), @"criteria: a rubric needs 1 to 100 criteria");
-        insta::assert_snapshot!(issue(json!({"criteria": [good], "promt": "x"})), @"promt: unknown field `promt`, expected one of `prompt`, `model`, `criteria`, `pass_score`, `max_input_bytes`, `partial`");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "promt": "x"})), @"promt: unknown field `promt`, expected one of `prompt`, `model`, `criteria`, `pass_score`, `max_input_bytes`, `partial`, `vision`, `max_criteria`, `samples`, `jurors`, `escalate_to`, `escalate_margin`, `jury_above_cents`, `min_chars`, `refuse_punctuation`, `refuse_openers`, `influence`");
         insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "wieght": 2}]})), @"criteria[1].wieght: unknown field `wieght`, expected one of `id`, `text`, `weight`, `required`, `evidence`, `hidden`");
         insta::assert_snapshot!(issue(json!({"criteria": [good, {"id": "b", "text": "t", "weight": 0}]})), @"criteria[1].weight: must be a finite number other than zero, at most 1000000 either way");
         insta::assert_snapshot!(issue(json!({"criteria": [good, good]})), @"criteria[1].id: another criterion is called `a`: ids must be unique");
@@ -276,6 +280,8 @@ mod tests {
         insta::assert_snapshot!(issue(json!({"criteria": [{"id": "a", "text": "t", "evidence": "proof"}]})), @"criteria[0].evidence: unknown variant `proof`, expected one of `quote`, `attachment`, `none`");
         insta::assert_snapshot!(issue(json!({"criteria": [good], "pass_score": 0})), @"pass_score: must be above 0 and at most 1");
         insta::assert_snapshot!(issue(json!({"criteria": [good], "max_input_bytes": 0})), @"max_input_bytes: must be from 1 to 4194304 bytes");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "max_criteria": 0})), @"max_criteria: must be from 1 to 100");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "influence": {"model": "", "on_yes": "park"}})), @"influence.model: must name a model");
         insta::assert_snapshot!(issue(json!({"criteria": [good], "model": ""})), @"model: must name a model; leave it out for the operator's default");
     }
 }

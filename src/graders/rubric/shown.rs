@@ -2,7 +2,10 @@
 
 use super::excerpt::{Content, Text, begins_like_no_text, both_ends, fair_shares, read};
 use super::fence::{neutralise, neutralise_line};
+use super::picture::{MAX_PICTURE_BYTES, MAX_PICTURES, Picture, media_type};
 use super::quotes::Quotable;
+use super::settings::Settings;
+use crate::digest::Digest;
 use crate::entry::cut;
 use crate::log::Log;
 use crate::secrets::{Redacted, around_markers};
@@ -46,6 +49,12 @@ pub(super) struct Shown {
     pub(super) left_out: Vec<String>,
     /// What was taken out of the texts above.
     pub(super) redacted: Redacted,
+    /// The texts of the submission as far as they were read, without secrets: what the gates look at.
+    pub(super) texts: Vec<String>,
+    /// Whether there are files that are no text.
+    pub(super) has_other_files: bool,
+    /// Pictures for a judge that sees.
+    pub(super) pictures: Vec<Picture>,
 }
 
 /// Things left out that are named; more are counted.
@@ -70,7 +79,12 @@ impl Shown {
 /// # Errors
 /// Where the task alone is over the budget (a judge that knows half of the task judges wrong), or a collected file
 /// cannot be read.
-pub(super) async fn gather(submission: &Submission, log: &Log, budget: usize) -> Result<Shown, GradeError> {
+pub(super) async fn gather(
+    submission: &Submission,
+    log: &Log,
+    settings: &Settings,
+) -> Result<Shown, GradeError> {
+    let budget = settings.max_input_bytes;
     let mut redacted = Redacted::default();
     let task = task_blocks(submission, log, budget, &mut redacted)?;
     let margin = MARGIN.max(log.secrets().longest());
@@ -82,6 +96,7 @@ pub(super) async fn gather(submission: &Submission, log: &Log, budget: usize) ->
     let size = submission.output_text.len() as u64;
     let mut texts = vec![Text::new("output text".to_owned(), size, &head, tail.as_deref())];
     let mut left_out = Vec::new();
+    let (mut has_other_files, mut pictures) = (false, Vec::new());
     let unreadable = |error| {
         let message = format!("a collected file cannot be read: {error}; check the worker's disk");
         GradeError::new(ErrorKind::HostExhausted, message)
@@ -89,6 +104,7 @@ pub(super) async fn gather(submission: &Submission, log: &Log, budget: usize) ->
     for (index, file) in submission.output_files().enumerate() {
         let name = format!("file {}", index + 1);
         if index >= MAX_SHOWN {
+            has_other_files = true;
             let listed = index < MAX_LISTED && begins_like_no_text(file).await.map_err(unreadable)?;
             if !listed {
                 left_out.push(format!("{name} (only {MAX_SHOWN} are shown)"));
@@ -105,12 +121,25 @@ pub(super) async fn gather(submission: &Submission, log: &Log, budget: usize) ->
                 });
                 texts.push(Text::new(name, file.size, &head, tail.as_deref()));
             }
-            Content::NoText => {}
+            Content::NoText => {
+                has_other_files = true;
+                if settings.vision {
+                    match picture(file).await.map_err(unreadable)? {
+                        Some(_) if pictures.len() >= MAX_PICTURES => {
+                            left_out.push(format!("{name} (only {MAX_PICTURES} pictures are shown)"));
+                        }
+                        Some(picture) => pictures.push(picture),
+                        None => left_out.push(format!("{name} (no picture that the judge can be shown)")),
+                    }
+                }
+            }
             Content::Unreadable => {
+                has_other_files = true;
                 left_out.push(format!("{name} (neither UTF-8 text nor a known kind of file)"))
             }
         }
     }
+    let whole: Vec<_> = texts.iter().map(Text::whole).collect();
     let sizes: Vec<_> = texts.iter().map(Text::len).collect();
     let mut blocks = Vec::new();
     for (text, share) in texts.into_iter().zip(fair_shares(&sizes, budget)) {
@@ -145,7 +174,23 @@ pub(super) async fn gather(submission: &Submission, log: &Log, budget: usize) ->
         file_names,
         left_out,
         redacted,
+        texts: whole,
+        has_other_files,
+        pictures,
     })
+}
+
+/// The file as a picture; none where it is no picture of the usual kinds, or a very large one.
+async fn picture(file: &EvidenceFile) -> std::io::Result<Option<Picture>> {
+    if file.size > MAX_PICTURE_BYTES {
+        return Ok(None);
+    }
+    let bytes = tokio::fs::read(&file.path).await?;
+    Ok(media_type(&bytes).map(|media_type| Picture {
+        media_type,
+        sha256: Digest::of(&bytes),
+        bytes: bytes.into(),
+    }))
 }
 
 fn task_blocks(

@@ -281,6 +281,28 @@ impl PgJournal {
         .await
     }
 
+    /// Notes that a decision of a set could not even be begun to be verified again.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn fail_item(
+        &self,
+        set: &str,
+        disputes: VerificationId,
+        why: &str,
+    ) -> Result<(), JournalError> {
+        self.within(async {
+            sqlx::query("UPDATE assay.dispute_item SET error = $3 WHERE set_name = $1 AND disputes = $2")
+                .bind(set)
+                .bind(disputes.uuid())
+                .bind(why)
+                .execute(&self.pool())
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Takes the set for this process alone; none where another works on it.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::plan::PlanRef;
 use crate::verdict::GradeError;
 
 /// A verification with the end of its chain: as recorded when it ended, else as the log has it.
-const SELECT_VERIFICATION: &str = "
+pub(super) const SELECT_VERIFICATION: &str = "
     SELECT v.*, coalesce(v.entries, last.seq + 1, 0) AS length, coalesce(v.head, last.hash) AS last_hash
     FROM assay.verification v
     LEFT JOIN LATERAL (
@@ -209,7 +209,7 @@ pub(super) fn attempt(attempt: u32) -> Result<i32, JournalError> {
     i32::try_from(attempt).map_err(|_| JournalError::Damaged(format!("attempt {attempt}")))
 }
 
-fn verification(row: &PgRow) -> Result<VerificationRow, JournalError> {
+pub(super) fn verification(row: &PgRow) -> Result<VerificationRow, JournalError> {
     let id = VerificationId::from(row.try_get::<Uuid, _>("id")?);
     let job_id = JobId::new(row.try_get::<String, _>("job_id")?);
     let attempt = count(row, "attempt")?;
@@ -235,7 +235,7 @@ fn verification(row: &PgRow) -> Result<VerificationRow, JournalError> {
     })
 }
 
-fn log_entry(row: &PgRow) -> Result<LogEntry, JournalError> {
+pub(super) fn log_entry(row: &PgRow) -> Result<LogEntry, JournalError> {
     let kind: EntryType = word(row, "type")?;
     let audience: Audience = word(row, "audience")?;
     Ok(LogEntry {
@@ -251,6 +251,10 @@ fn log_entry(row: &PgRow) -> Result<LogEntry, JournalError> {
         },
         salt: fixed(row, "salt")?,
         hash: digest(row, "hash")?,
+        erased: match row.try_get::<Option<&[u8]>, _>("content_digest")? {
+            Some(_) => Some(digest(row, "content_digest")?),
+            None => None,
+        },
     })
 }
 

@@ -1,10 +1,14 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
+mod audit;
 mod brakes;
 mod budget;
+mod checkpoints;
 mod claims;
 mod dispute_sets;
 mod disputes;
+mod erasures;
+mod evidence;
 mod journal;
 mod judging;
 mod market;
@@ -28,11 +32,15 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
+pub use audit::{Audited, AuditedDecision, Orphan, OrphanOf, Scope, SettlementRow};
 pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use budget::PgLeases;
+pub use checkpoints::Sealing;
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
 pub use dispute_sets::{DisputeItem, DisputeSet, Selected, SetLock, SetState};
 pub use disputes::{DecisionRow, NewDispute, Overturned, Overturning};
+pub use erasures::{EraseError, Erased, Erasure};
+pub use evidence::KeptFile;
 pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow, Unplanned};

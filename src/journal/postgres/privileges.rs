@@ -12,6 +12,8 @@ pub enum Duty {
     Worker,
     /// `assay settle`.
     Settlement,
+    /// `assay reverify`.
+    Arbiter,
 }
 
 /// What the role of this connection may do and should not, or should and may not.
@@ -30,7 +32,16 @@ type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
 
 const APPENDED: &[&str] = &["assay.log", "assay.decision", "assay.hand_in", "assay.model_call"];
 const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
+const PLANS: &[&str] = &["assay.artifact", "assay.plan", "assay.plan_file"];
+const DISPUTES: &[&str] = &[
+    "assay.dispute",
+    "assay.preview",
+    "assay.dispute_set",
+    "assay.dispute_item",
+    "assay.dispute_outcome",
+];
 const SHARED: &[&str] = &["assay.budget", "assay.share"];
+const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
 const WORKER: &[Grant] = &[
@@ -42,11 +53,17 @@ const WORKER: &[Grant] = &[
     (&["assay.claim"], "UPDATE", CLAIM_COLUMNS),
     (&["assay.verification"], "UPDATE", VERIFICATION_COLUMNS),
     (&["assay.parked"], "UPDATE", PARKED_COLUMNS),
+    (PLANS, "SELECT", &[]),
+    (PLANS, "INSERT", &[]),
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
     (&["assay.share"], "DELETE", &[]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
+    (SEALED, "SELECT", &[]),
+    (SEALED, "INSERT", &[]),
+    (&["assay.evidence"], "UPDATE", &["state", "why"]),
+    (&["assay.act"], "INSERT", &[]),
 ];
 const CLAIM_COLUMNS: &[&str] = &[
     "state",
@@ -80,6 +97,11 @@ const WORKER_SHOULD_NOT: &[Grant] = &[
     (APPENDED, "UPDATE", &[]),
     (APPENDED, "DELETE", &[]),
     (APPENDED, "TRUNCATE", &[]),
+    (&["assay.checkpoint", "assay.checkpoint_leaf"], "UPDATE", &[]),
+    (SEALED, "DELETE", &[]),
+    (PLANS, "UPDATE", &[]),
+    (DISPUTES, "INSERT", &[]),
+    (&["assay.erasure"], "INSERT", &[]),
     (&["assay.settlement", "ledger_entries"], "INSERT", &[]),
     (&["users"], "UPDATE", &[]),
 ];
@@ -120,11 +142,59 @@ const SETTLEMENT_SHOULD_NOT: &[Grant] = &[
     (&["assay.settlement"], "TRUNCATE", &[]),
 ];
 
+const ARBITER: &[Grant] = &[
+    (&["assay.migration", "assay.switch"], "SELECT", &[]),
+    (APPENDED, "SELECT", &[]),
+    (SETTLED, "SELECT", &[]),
+    (PLANS, "SELECT", &[]),
+    (PLANS, "INSERT", &[]),
+    (DISPUTES, "SELECT", &[]),
+    (DISPUTES, "INSERT", &[]),
+    (
+        &[
+            "assay.verification",
+            "assay.log",
+            "assay.model_call",
+            "assay.decision",
+            "assay.evidence",
+        ],
+        "INSERT",
+        &[],
+    ),
+    (
+        &["assay.verification"],
+        "UPDATE",
+        &["ended_at", "outcome", "decision", "entries", "head"],
+    ),
+    (
+        &["assay.dispute_set"],
+        "UPDATE",
+        &["state", "ended_by", "ended_at"],
+    ),
+    (&["assay.dispute_item"], "UPDATE", &["verification_id", "error"]),
+    (&["assay.dispute_outcome"], "UPDATE", &["confirmed_at"]),
+    (&["assay.evidence"], "UPDATE", &["state", "why"]),
+];
+const ARBITER_ON_MARKETPLACE: &[Grant] = &[
+    (&["jobs"], "SELECT", &[]),
+    (&["users"], "SELECT", &["id", "balance_cents"]),
+];
+const ARBITER_SHOULD_NOT: &[Grant] = &[
+    (APPENDED, "UPDATE", &[]),
+    (APPENDED, "DELETE", &[]),
+    (APPENDED, "TRUNCATE", &[]),
+    (&["assay.dispute", "assay.preview"], "UPDATE", &[]),
+    (&["assay.claim", "assay.hand_in"], "INSERT", &[]),
+    (&["assay.settlement", "ledger_entries"], "INSERT", &[]),
+    (&["users", "jobs"], "UPDATE", &[]),
+];
+
 impl Duty {
     fn needs(self) -> &'static [Grant] {
         match self {
             Self::Worker => WORKER,
             Self::Settlement => SETTLEMENT,
+            Self::Arbiter => ARBITER,
         }
     }
 
@@ -132,6 +202,7 @@ impl Duty {
         match self {
             Self::Worker => WORKER_ON_MARKETPLACE,
             Self::Settlement => SETTLEMENT_ON_MARKETPLACE,
+            Self::Arbiter => ARBITER_ON_MARKETPLACE,
         }
     }
 
@@ -139,6 +210,7 @@ impl Duty {
         match self {
             Self::Worker => WORKER_SHOULD_NOT,
             Self::Settlement => SETTLEMENT_SHOULD_NOT,
+            Self::Arbiter => ARBITER_SHOULD_NOT,
         }
     }
 }

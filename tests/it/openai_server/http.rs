@@ -19,7 +19,8 @@ pub(crate) struct OpenAiServer {
 }
 
 impl OpenAiServer {
-    /// A server that says the first script to the first request and so on, and the last one from then on.
+    /// A server that says the first script to the first request and so on, and the last one from then on; to requests for
+    /// a model that scripts are meant for, those.
     pub(crate) async fn start(scripts: impl IntoIterator<Item = Script>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let base_url = format!("http://{}/v1", listener.local_addr()?);
@@ -53,6 +54,12 @@ impl OpenAiServer {
     }
 }
 
+/// Which request it is, from 0.
+struct Number {
+    of_model: usize,
+    of_all: usize,
+}
+
 async fn serve(stream: TcpStream, scripts: &[Script], seen: &Mutex<Vec<Value>>) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     let (mut length, mut key) = (0, String::new());
@@ -73,12 +80,29 @@ async fn serve(stream: TcpStream, scripts: &[Script], seen: &Mutex<Vec<Value>>) 
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
+    let request: Value = serde_json::from_slice(&body)?;
+    let model = request["model"].as_str().unwrap_or_default().to_owned();
     let number = {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.push(serde_json::from_slice(&body)?);
-        seen.len()
+        let of_model = seen
+            .iter()
+            .filter(|earlier| earlier["model"] == model.as_str())
+            .count();
+        seen.push(request);
+        Number {
+            of_model,
+            of_all: seen.len() - 1,
+        }
     };
-    let Some(script) = scripts.get(number - 1).or(scripts.last()) else {
+    let for_model: Vec<_> = scripts
+        .iter()
+        .filter(|script| script.model.as_deref() == Some(model.as_str()))
+        .collect();
+    let script = match for_model.last() {
+        Some(last) => Some(*for_model.get(number.of_model).unwrap_or(last)),
+        None => scripts.get(number.of_all).or(scripts.last()),
+    };
+    let Some(script) = script else {
         return Ok(());
     };
     say(stream.get_mut(), script, &key).await

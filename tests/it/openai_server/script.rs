@@ -8,6 +8,8 @@ use tokio::sync::Notify;
 /// What the server says to one request.
 #[derive(Clone)]
 pub(crate) struct Script {
+    /// The model whose requests it is meant for.
+    pub(crate) model: Option<String>,
     /// The status.
     pub(crate) status: u16,
     /// Header lines beside those that every answer has.
@@ -63,6 +65,7 @@ impl Script {
     /// An answer with that status and body.
     pub(crate) fn body(status: u16, body: impl Into<String>) -> Self {
         Self {
+            model: None,
             status,
             headers: Vec::new(),
             pieces: vec![Piece::Text(body.into())],
@@ -74,6 +77,12 @@ impl Script {
     pub(crate) fn cut(mut self, ending: Ending) -> Self {
         self.pieces.pop();
         self.ending = ending;
+        self
+    }
+
+    /// The same, for requests for that model only.
+    pub(crate) fn only_for(mut self, model: &str) -> Self {
+        self.model = Some(model.to_owned());
         self
     }
 

@@ -10,3 +10,6 @@ mod judge;
 mod strange;
 mod tally;
 mod work;
+
+pub(crate) use deployment::{Deployment, Process, Submission, job};
+pub(crate) use tally::jobs;

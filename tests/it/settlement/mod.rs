@@ -120,6 +120,11 @@ impl World {
     }
 
     async fn store(&self, decision: &Decision) {
+        self.try_store(decision).await.unwrap();
+    }
+
+    /// Stores a decision; in words why the database refuses it.
+    async fn try_store(&self, decision: &Decision) -> Result<(), String> {
         let message = &decision.message;
         sqlx::query(
             "INSERT INTO assay.decision (verification_id, job_id, attempt, trigger, supersedes, outcome, message)
@@ -134,7 +139,8 @@ impl World {
         .bind(&decision.body)
         .execute(&self.journal.pool())
         .await
-        .unwrap();
+        .map(|_| ())
+        .map_err(|error| error.to_string())
     }
 
     async fn settle(&self, decision: &Decision) -> Settled {

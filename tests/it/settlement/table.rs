@@ -161,6 +161,8 @@ async fn a_decision_is_overturned_once() {
     let job = world.job("j1", |_| ()).await;
     let paid = world.decide(&job, Outcome::Verified).await;
     world.settle(&paid).await;
+    // The database refuses the second; settlement would, too.
+    world.execute("DROP INDEX assay.decision_overturned_once").await;
     let first = world.dispute(&job, Outcome::Retry, paid.id()).await;
     let second = world.dispute(&job, Outcome::Retry, paid.id()).await;
     assert_eq!(
@@ -180,6 +182,10 @@ async fn a_dispute_needs_the_decision_that_paid() {
     let paid_other = world.decide(&other, Outcome::Verified).await;
     world.settle(&paid).await;
     world.settle(&paid_other).await;
+    // The database refuses such decisions; settlement would, too.
+    world
+        .execute("ALTER TABLE assay.decision DISABLE TRIGGER decision_overturns")
+        .await;
     let wrong = world.dispute(&job, Outcome::Retry, paid_other.id()).await;
     assert_eq!(world.settle(&wrong).await, Settled::Exception("moved-on"));
     let none = world
@@ -190,6 +196,31 @@ async fn a_dispute_needs_the_decision_that_paid() {
     assert_eq!(world.settle(&none).await, Settled::Exception("moved-on"));
     let again = world.dispute(&job, Outcome::Verified, paid.id()).await;
     assert_eq!(world.settle(&again).await, Settled::Exception("moved-on"));
+}
+
+#[tokio::test]
+async fn the_database_refuses_a_dispute_of_nothing_of_another_attempt_and_a_second_one() {
+    let world = World::new().await;
+    let (job, other) = (world.job("j1", |_| ()).await, world.job("j2", |_| ()).await);
+    let decided = world.decide(&job, Outcome::Verified).await;
+    let elsewhere = world.decide(&other, Outcome::Verified).await;
+    let dispute = |earlier: Option<assay::entry::VerificationId>| {
+        let mut message = super::message(&job, Outcome::Retry);
+        message.trigger = assay::receipt::Trigger::Dispute;
+        message.supersedes = earlier;
+        super::Decision::of(message)
+    };
+    for wrong in [
+        None,
+        Some(assay::entry::VerificationId::new()),
+        Some(elsewhere.id()),
+    ] {
+        let refused = world.try_store(&dispute(wrong)).await.unwrap_err();
+        assert!(refused.contains("overturns no decision"), "{refused}");
+    }
+    world.try_store(&dispute(Some(decided.id()))).await.unwrap();
+    let refused = world.try_store(&dispute(Some(decided.id()))).await.unwrap_err();
+    assert!(refused.contains("decision_overturned_once"), "{refused}");
 }
 
 #[tokio::test]

@@ -17,11 +17,14 @@ use super::super::answer::MAX_ANSWER_BYTES;
 use super::super::judge::{Finish, JudgeError, Question, Reply};
 use super::super::listener::Listener;
 use super::super::model::{JudgeSettings, ResponseFormat};
+use super::super::money::Money;
 use super::chunk::Chunk;
 use super::endpoint::Endpoint;
 use super::transport::{StatusError, Transport};
 use crate::entry::cut;
-use crate::pacing::Ended;
+use crate::metrics::{CallEnd, Metrics, Usage};
+use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::pacing::{Ended, Turn};
 use crate::verdict::{ErrorKind, GradeError, Recourse};
 
 /// Most bytes of reasoning that are passed on; a model that thinks without end is cut off.
@@ -29,6 +32,18 @@ const MAX_REASONING_BYTES: usize = 2 * 1024 * 1024;
 
 /// Longest model name that is taken from a server, in bytes.
 const MAX_MODEL_BYTES: usize = 200;
+
+/// Bytes of text for a token, and tokens of a picture, roughly.
+const BYTES_PER_TOKEN: usize = 3;
+const TOKENS_PER_PICTURE: u64 = 1_000;
+
+/// Millionths of a cent in a dollar.
+const MICROCENTS_PER_DOLLAR: f64 = 1e8;
+
+/// About how many tokens so many bytes of text are.
+pub(in super::super) fn tokens_of(bytes: usize) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN) as u64
+}
 
 /// Tokens of an answer, where nobody has set a limit to it.
 const USUAL_ANSWER: u32 = 1_000;
@@ -54,13 +69,17 @@ pub(in super::super) struct Live {
     settings: JudgeSettings,
     endpoint: Endpoint,
     http: reqwest::Client,
+    metrics: Option<Metrics>,
     /// Models for which the endpoint has refused a schema.
     plain: Mutex<HashSet<String>>,
 }
 
 impl Live {
     /// Checks the settings and builds the HTTP client.
-    pub(in super::super) fn new(settings: JudgeSettings) -> Result<Self, JudgeError> {
+    pub(in super::super) fn new(
+        settings: JudgeSettings,
+        metrics: Option<Metrics>,
+    ) -> Result<Self, JudgeError> {
         let endpoint = Endpoint::new(&settings)?;
         // Two providers in one process must be chosen between; an earlier choice, which is ring too, stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -80,6 +99,7 @@ impl Live {
             settings,
             endpoint,
             http,
+            metrics,
             plain: Mutex::default(),
         })
     }
@@ -121,14 +141,49 @@ impl Live {
         plain.insert(model.to_owned());
     }
 
-    /// Sends one request, when it is its turn, and reads its answer.
+    /// Waits for the turn of a question.
+    pub(in super::super) async fn turn(&self, question: &Question<'_>) -> Turn {
+        let estimate = self.estimate(question);
+        let tokens = estimate.prompt_tokens.saturating_add(estimate.completion_tokens);
+        self.settings.pacer.enter(tokens).await
+    }
+
+    /// What it costs, and how much may be spent.
+    pub(in super::super) fn money(&self) -> &Money {
+        &self.settings.money
+    }
+
+    /// Counts a call.
+    pub(in super::super) fn count(&self, call: &ModelCall, took: Duration) {
+        let Some(metrics) = &self.metrics else { return };
+        let end = match call.finish {
+            CallFinish::Failed(_) => CallEnd::Failed,
+            CallFinish::Complete | CallFinish::Truncated | CallFinish::TooLong | CallFinish::Refused => {
+                CallEnd::Answered
+            }
+        };
+        let tokens = call.usage.unwrap_or_default();
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a cost is far below 2^53 millionths of a cent"
+        )]
+        let dollars = |microcents: u64| microcents as f64 / MICROCENTS_PER_DOLLAR;
+        let usage = Usage {
+            input_tokens: tokens.prompt_tokens,
+            output_tokens: tokens.completion_tokens,
+            cost_dollars: call.cost_microcents.map(dollars),
+        };
+        metrics.model_called(&call.model_asked, end, usage, took);
+    }
+
+    /// Sends one request and reads its answer.
     pub(in super::super) async fn ask(
         &self,
         question: &Question<'_>,
+        turn: Turn,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
         let limit = self.settings.call_timeout;
-        let turn = self.settings.pacer.enter(self.estimate(question)).await;
         let answer = timeout(limit, self.call(question, listener))
             .await
             .unwrap_or_else(|_| {
@@ -150,14 +205,14 @@ impl Live {
     }
 
     /// Tokens that the call will use, roughly: a token is three to four bytes of most texts.
-    fn estimate(&self, question: &Question<'_>) -> u64 {
-        let bytes: usize = question
-            .messages
-            .iter()
-            .map(|message| message.content.len())
-            .sum();
+    pub(in super::super) fn estimate(&self, question: &Question<'_>) -> TokenUsage {
+        let messages = question.messages.iter();
+        let bytes: usize = messages.map(|message| message.content.len()).sum();
         let answer = self.settings.max_completion_tokens.unwrap_or(USUAL_ANSWER);
-        bytes as u64 / 3 + u64::from(answer)
+        TokenUsage {
+            prompt_tokens: tokens_of(bytes) + question.pictures.len() as u64 * TOKENS_PER_PICTURE,
+            completion_tokens: answer.into(),
+        }
     }
 
     async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, Failed> {
@@ -170,10 +225,13 @@ impl Live {
             too_long: Arc::clone(&too_long),
         });
         let chat = client.chat();
+        // Until we hear otherwise: silence may have cost something, too.
+        listener.charged = true;
         let mut stream = chat
             .create_stream_byot::<_, Chunk>(request)
             .await
             .map_err(|error| {
+                listener.charged = !is_turned_away(&error);
                 if format == ResponseFormat::JsonSchema && is_refused_as_it_is(&error) {
                     listener.schema_refused = true;
                     self.speaks_plain(question.model);
@@ -210,9 +268,22 @@ impl Live {
             let error = JudgeError::NoModel(question.grader.to_owned());
             return Err(GradeError::new(ErrorKind::ModelRequestRefused, error.to_string()));
         };
+        let mut messages = json!(question.messages);
+        if let (false, Some(last)) = (
+            question.pictures.is_empty(),
+            messages.as_array_mut().and_then(|all| all.last_mut()),
+        ) {
+            let words = last["content"].take();
+            let pictures = question
+                .pictures
+                .iter()
+                .map(|picture| json!({"type": "image_url", "image_url": {"url": picture.data_url()}}));
+            let parts = std::iter::once(json!({"type": "text", "text": words})).chain(pictures);
+            last["content"] = parts.collect();
+        }
         let mut request = json!({
             "model": model,
-            "messages": question.messages,
+            "messages": messages,
             "stream": true,
             "stream_options": {"include_usage": true},
         });
@@ -330,6 +401,15 @@ fn call_error(error: &OpenAIError) -> Failed {
         | OpenAIError::StreamError(_) => stream_error(error),
     };
     error.into()
+}
+
+/// Whether the question never reached a model: nobody charges for that.
+fn is_turned_away(error: &OpenAIError) -> bool {
+    match error {
+        OpenAIError::Boxed(boxed) => boxed.downcast_ref::<StatusError>().is_some(),
+        OpenAIError::Reqwest(error) => error.is_connect(),
+        _ => false,
+    }
 }
 
 /// Whether the endpoint may take the same question without a schema: it found something wrong with the request, and

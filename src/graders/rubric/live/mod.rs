@@ -8,4 +8,4 @@ mod chunk;
 mod endpoint;
 mod transport;
 
-pub(super) use call::Live;
+pub(super) use call::{Live, tokens_of};

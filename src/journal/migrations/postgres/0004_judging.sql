@@ -31,7 +31,20 @@ CREATE INDEX model_call_verification ON assay.model_call (verification_id, id);
 CREATE INDEX model_call_paid ON assay.model_call (job_id, attempt, key);
 CREATE INDEX model_call_day ON assay.model_call (started_at) INCLUDE (cost_microcents) WHERE cost_microcents > 0;
 
+-- But for an erasure, which leaves digests and cost.
+CREATE FUNCTION assay.model_call_stays() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    erased assay.model_call := OLD;
+BEGIN
+    erased.prompt := NULL;
+    erased.answer := NULL;
+    erased.rejected := CASE WHEN OLD.rejected IS NOT NULL THEN '[erased]' END;
+    IF TG_OP = 'UPDATE' AND assay.is_erasing(OLD.job_id, OLD.attempt) AND NEW IS NOT DISTINCT FROM erased THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'model_call is append-only: % refused', TG_OP USING ERRCODE = 'restrict_violation';
+END $$;
 CREATE TRIGGER model_call_is_append_only BEFORE UPDATE OR DELETE ON assay.model_call
-    FOR EACH ROW EXECUTE FUNCTION assay.refuse();
+    FOR EACH ROW EXECUTE FUNCTION assay.model_call_stays();
 CREATE TRIGGER model_call_is_not_emptied BEFORE TRUNCATE ON assay.model_call
     FOR EACH STATEMENT EXECUTE FUNCTION assay.refuse();

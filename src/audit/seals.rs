@@ -1,0 +1,249 @@
+//! The chain of checkpoints: signatures, order, what each covers, and whether the anchor says the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc;
+
+use jiff::Timestamp;
+
+use super::anchor::{Anchor, AnchorError};
+use super::finding::{Finding, What};
+use super::run::{Anchored, AuditError};
+use crate::checkpoint::{Checkpoint, Leaf, MerkleTree};
+use crate::digest::Digest;
+use crate::journal::PgJournal;
+use crate::receipt::TrustFile;
+
+/// Checkpoints that are read at a time.
+const PAGE: u32 = 256;
+
+/// What was found of the checkpoints.
+#[derive(Debug)]
+pub(super) struct Seals {
+    /// How many were looked at.
+    pub(super) checkpoints: u64,
+    /// What is wrong.
+    pub(super) findings: Vec<Finding>,
+    /// What the anchor says.
+    pub(super) anchored: Anchored,
+}
+
+/// Which checkpoints are looked at.
+#[derive(Debug)]
+pub(super) enum Which {
+    /// All after a number.
+    After(u64),
+    /// Only these.
+    These(BTreeSet<u64>),
+}
+
+/// What is kept of an anchored checkpoint while the table is read.
+struct AnchoredCheckpoint {
+    digest: Digest,
+    count: u64,
+    made_at: Timestamp,
+    is_signed: bool,
+}
+
+pub(super) async fn audit_seals(
+    journal: &PgJournal,
+    trust: &TrustFile,
+    anchor: Option<&Anchor>,
+    which: Which,
+) -> Result<Seals, AuditError> {
+    let mut findings = Vec::new();
+    let after = match &which {
+        Which::After(after) => *after,
+        Which::These(numbers) => numbers.first().map_or(u64::MAX >> 1, |first| first - 1),
+    };
+    // The anchor first: what is made meanwhile is in the table but not yet there, never the other way round.
+    let mut anchored = match anchor {
+        Some(anchor) => read_anchor(anchor, after, trust, &mut findings).await?,
+        None => BTreeMap::new(),
+    };
+    let through = anchored.last_key_value().map_or(after, |(last, _)| *last);
+    if let Which::These(numbers) = &which {
+        anchored.retain(|number, _| numbers.contains(number));
+    }
+    let mut seen = 0;
+    let mut last_seen = after;
+    let mut previous = match &which {
+        Which::After(after) if *after > 0 => journal.checkpoint(*after).await?,
+        Which::After(_) | Which::These(_) => None,
+    };
+    let mut not_anchored = 0;
+    loop {
+        let page = match &which {
+            Which::After(_) => journal.checkpoints(last_seen, PAGE).await?,
+            Which::These(numbers) => match numbers.range(last_seen + 1..).next() {
+                Some(number) => {
+                    let found = journal.checkpoint(*number).await?;
+                    if found.is_none() {
+                        findings.push(removed(*number, "what it covered is still on record".to_owned()));
+                        last_seen = *number;
+                        anchored.remove(number);
+                        continue;
+                    }
+                    // Whether it follows the one before is looked at as well.
+                    previous = journal.checkpoint(number - 1).await?;
+                    last_seen = number - 1;
+                    found.into_iter().collect()
+                }
+                None => Vec::new(),
+            },
+        };
+        if page.is_empty() {
+            break;
+        }
+        for checkpoint in page {
+            for missing in last_seen + 1..checkpoint.number {
+                // What the anchor knows of it is told below.
+                if !anchored.contains_key(&missing) {
+                    findings.push(removed(missing, "the numbers have a gap".to_owned()));
+                }
+            }
+            let leaves = journal.leaves(checkpoint.number).await?;
+            findings.extend(check(previous.as_ref(), &checkpoint, &leaves, trust));
+            if anchor.is_some() {
+                match anchored.remove(&checkpoint.number) {
+                    Some(kept) if kept.digest != checkpoint.digest() => findings.push(changed(
+                        checkpoint.number,
+                        "the anchor has another checkpoint of this number".to_owned(),
+                    )),
+                    Some(_) => {}
+                    None if checkpoint.number > through => not_anchored += 1,
+                    None => findings.push(changed(
+                        checkpoint.number,
+                        "the anchor has later checkpoints, but not this one".to_owned(),
+                    )),
+                }
+            }
+            seen += 1;
+            last_seen = checkpoint.number;
+            previous = Some(checkpoint);
+        }
+    }
+    for (number, kept) in anchored {
+        findings.push(if kept.is_signed {
+            let detail = format!(
+                "the anchor has it, made at {} over {} verifications; the table does not",
+                kept.made_at, kept.count
+            );
+            removed(number, detail)
+        } else {
+            changed(
+                number,
+                "the anchor holds one that no trusted key has signed".to_owned(),
+            )
+        });
+    }
+    let anchored = match anchor {
+        Some(anchor) => Anchored::At {
+            place: anchor.place(),
+            through,
+            not_yet: not_anchored,
+        },
+        None => Anchored::Unanchored,
+    };
+    Ok(Seals {
+        checkpoints: seen,
+        findings,
+        anchored,
+    })
+}
+
+async fn read_anchor(
+    anchor: &Anchor,
+    after: u64,
+    trust: &TrustFile,
+    findings: &mut Vec<Finding>,
+) -> Result<BTreeMap<u64, AnchoredCheckpoint>, AnchorError> {
+    let (send, read) = mpsc::channel();
+    let keys = trust.clone();
+    let visit = move |checkpoint: Checkpoint| {
+        let kept = AnchoredCheckpoint {
+            digest: checkpoint.digest(),
+            count: checkpoint.count,
+            made_at: checkpoint.made_at,
+            is_signed: is_signed(&checkpoint, &keys),
+        };
+        // The receiver lives until all is read.
+        let _ = send.send((checkpoint.number, kept));
+    };
+    anchor.read_after(after, visit).await?;
+    let mut anchored = BTreeMap::new();
+    let mut expected = after + 1;
+    for (number, kept) in read.iter() {
+        if number != expected {
+            let detail = format!("the anchor has number {number} where {expected} should be");
+            findings.push(changed(number, detail));
+        }
+        expected = number + 1;
+        anchored.insert(number, kept);
+    }
+    Ok(anchored)
+}
+
+pub(super) fn is_signed(checkpoint: &Checkpoint, trust: &TrustFile) -> bool {
+    trust
+        .key(&checkpoint.kid)
+        .is_some_and(|key| checkpoint.is_signed_by(key))
+}
+
+/// What is wrong with one checkpoint; `previous` is the row before, where there is one.
+pub(super) fn check(
+    previous: Option<&Checkpoint>,
+    checkpoint: &Checkpoint,
+    leaves: &[Leaf],
+    trust: &TrustFile,
+) -> Vec<Finding> {
+    let number = checkpoint.number;
+    let mut findings = Vec::new();
+    if !is_signed(checkpoint, trust) {
+        findings.push(changed(
+            number,
+            "no key of the trust file has signed it".to_owned(),
+        ));
+    }
+    // After a gap there is nothing to compare with; the gap itself is told.
+    let follows = previous.filter(|previous| previous.number + 1 == number);
+    let total = follows.map(|previous| previous.total + checkpoint.count);
+    if follows.is_some_and(|previous| Some(previous.digest()) != checkpoint.previous)
+        || total.is_some_and(|total| total != checkpoint.total)
+        || (number == 1 && checkpoint.previous.is_some())
+    {
+        findings.push(changed(number, "it does not follow the one before".to_owned()));
+    }
+    let root = MerkleTree::new(leaves.iter().map(Leaf::digest).collect()).root();
+    if leaves.len() as u64 != checkpoint.count {
+        let detail = format!(
+            "it covers {} verifications, {} are on record",
+            checkpoint.count,
+            leaves.len()
+        );
+        findings.push(changed(number, detail));
+    } else if root != checkpoint.root {
+        findings.push(changed(
+            number,
+            "what is on record is not what it covers".to_owned(),
+        ));
+    }
+    findings
+}
+
+fn removed(number: u64, detail: String) -> Finding {
+    finding(What::CheckpointRemoved, number, detail)
+}
+
+fn changed(number: u64, detail: String) -> Finding {
+    finding(What::CheckpointChanged, number, detail)
+}
+
+fn finding(what: What, number: u64, detail: String) -> Finding {
+    Finding {
+        job_id: None,
+        verification_id: None,
+        what,
+        place: format!("checkpoint {number}"),
+        detail,
+    }
+}

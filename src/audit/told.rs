@@ -1,0 +1,106 @@
+//! Whether a decision's message says what the log says: the receipt signs the head of the log, and so what stands in it; of the
+//! message itself it signs only some fields.
+
+use serde_json::Value;
+
+use crate::entry::{EntryType, LogEntry};
+use crate::message::{GraderWords, OutcomeMessage, VERSION};
+use crate::outcome::GraderEnd;
+use crate::receipt::Receipt;
+
+/// The first field of the message that its own receipt contradicts.
+pub(super) fn contradicts_receipt(message: &OutcomeMessage) -> Option<&'static str> {
+    let receipt: &Receipt = &message.receipt;
+    let fields = [
+        ("v", message.v == VERSION),
+        ("outcome", message.outcome == receipt.outcome),
+        ("job_id", message.job_id == receipt.job_id),
+        ("attempt", message.attempt == receipt.attempt),
+        (
+            "verification_id",
+            message.verification_id == receipt.verification_id,
+        ),
+        ("trigger", message.trigger == receipt.trigger),
+        ("supersedes", message.supersedes == receipt.supersedes),
+        ("score", message.score == receipt.score),
+        ("plan.digest", message.plan.digest == receipt.plan),
+        ("decided_at", message.decided_at == receipt.decided_at),
+    ];
+    first_false(&fields)
+}
+
+/// The first field of the message that the log contradicts. Where content was erased there is nothing to compare with.
+pub(super) fn contradicts_log(message: &OutcomeMessage, entries: &[LogEntry]) -> Option<String> {
+    if entries.iter().any(|entry| entry.erased.is_some()) {
+        return None;
+    }
+    let results: Vec<Value> = entries
+        .iter()
+        .filter(|entry| entry.entry.kind == EntryType::Result)
+        .filter_map(|entry| serde_json::from_str(&entry.entry.content).ok())
+        .collect();
+    let decision = results
+        .iter()
+        .rev()
+        .find(|result| result.get("outcome").is_some());
+    let Some(decision) = decision else {
+        return Some("outcome".to_owned());
+    };
+    let says = |key: &str, value: Result<Value, serde_json::Error>| value.ok().as_ref() == decision.get(key);
+    let fields = [
+        ("outcome", says("outcome", serde_json::to_value(message.outcome))),
+        ("score", says("score", serde_json::to_value(message.score))),
+        (
+            "threshold",
+            says("threshold", serde_json::to_value(message.threshold)),
+        ),
+        ("plan", says("plan", serde_json::to_value(&message.plan))),
+        (
+            "receipt.submission",
+            says("submission", serde_json::to_value(message.receipt.submission)),
+        ),
+        (
+            "receipt.evidence",
+            says("evidence", serde_json::to_value(message.receipt.evidence)),
+        ),
+    ];
+    if let Some(field) = first_false(&fields) {
+        return Some(field.to_owned());
+    }
+    let told = message.graders.iter().find(|words| !is_told(words, &results));
+    if let Some(words) = told {
+        return Some(format!("graders.{}", words.name));
+    }
+    // Who is left out of the message would not be missed above.
+    let left_out = results.iter().filter_map(|result| result.get("grader")?.as_str());
+    left_out
+        .filter(|name| message.graders.iter().all(|words| words.name != *name))
+        .map(|name| format!("graders.{name}"))
+        .next()
+}
+
+/// Whether the log has the grader's words; of one that was not asked it has none.
+fn is_told(words: &GraderWords, results: &[Value]) -> bool {
+    let told = results
+        .iter()
+        .rev()
+        .find(|result| result.get("grader").and_then(Value::as_str) == Some(&words.name));
+    match (words.verdict, told) {
+        (GraderEnd::Skipped, told) => told.is_none() && words.reason == "not asked" && words.score.is_none(),
+        (GraderEnd::Pass | GraderEnd::Fail | GraderEnd::Error, None) => false,
+        (GraderEnd::Pass | GraderEnd::Fail | GraderEnd::Error, Some(told)) => {
+            let same = |key: &str, value: Value| told.get(key).unwrap_or(&Value::Null) == &value;
+            let verdict = serde_json::to_value(words.verdict).unwrap_or_default();
+            let score = serde_json::to_value(words.score).unwrap_or_default();
+            same("kind", words.kind.clone().into())
+                && same("verdict", verdict)
+                && same("score", score)
+                && same("reason", words.reason.clone().into())
+        }
+    }
+}
+
+fn first_false(fields: &[(&'static str, bool)]) -> Option<&'static str> {
+    let wrong = fields.iter().find(|(_, fits)| !fits);
+    wrong.map(|(field, _)| *field)
+}

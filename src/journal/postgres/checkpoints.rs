@@ -1,0 +1,247 @@
+//! The chain of checkpoints: made by one process at a time, read by audits.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
+
+use super::PgJournal;
+use super::audit::leaf;
+use super::claims::milliseconds;
+use super::journal::{SELECT_VERIFICATION, digest, verification};
+use super::time::Time;
+use crate::checkpoint::{Checkpoint, Leaf};
+use crate::journal::JournalError;
+
+/// The advisory lock of whoever makes a checkpoint, in the space of one key that all processes on the database share:
+/// the first eight bytes of "assay-ck" as a number.
+const LOCK: i64 = i64::from_be_bytes(*b"assay-ck");
+
+/// Most verifications of one checkpoint: its tree is computed in memory, and a statement carries it.
+const LARGEST: i64 = 10_000;
+
+/// What came of wanting to make a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sealing {
+    /// It was made.
+    Made(Box<Checkpoint>),
+    /// Nothing has ended since the last.
+    NothingNew,
+    /// The last one is younger than a checkpoint's time, or somebody else makes one right now.
+    NotDue,
+}
+
+impl PgJournal {
+    /// Makes the next checkpoint, if the last is older than `every`: `sign` is given the last and what has ended since.
+    ///
+    /// Everything that has ended, began since `look_back` before the last checkpoint, and stands in none, is taken:
+    /// whatever commits too late for this one is simply in the next, so that the order of commits does not matter.
+    /// `everything` looks at all verifications, however long ago they began.
+    ///
+    /// # Errors
+    /// Where the database cannot be written.
+    pub async fn seal(
+        &self,
+        (every, look_back, everything): (Duration, Duration, bool),
+        sign: impl FnOnce(Option<&Checkpoint>, &[Leaf]) -> Checkpoint + Send,
+    ) -> Result<Sealing, JournalError> {
+        let sealing = async {
+            let mut transaction = self.pool().begin().await?;
+            let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+                .bind(LOCK)
+                .fetch_one(&mut *transaction)
+                .await?;
+            if !ours {
+                return Ok(Sealing::NotDue);
+            }
+            let row = sqlx::query(
+                "SELECT *, made_at > now() - $1 * interval '1 ms' AS is_young FROM assay.checkpoint
+                 ORDER BY number DESC LIMIT 1",
+            )
+            .bind(milliseconds(every))
+            .fetch_optional(&mut *transaction)
+            .await?;
+            if let Some(row) = &row
+                && row.try_get("is_young")?
+            {
+                return Ok(Sealing::NotDue);
+            }
+            let last = row.as_ref().map(checkpoint).transpose()?;
+            let since = last.as_ref().filter(|_| !everything).map(|last| last.made_at);
+            let leaves = unsealed(&mut transaction, since, look_back).await?;
+            if leaves.is_empty() {
+                return Ok(Sealing::NothingNew);
+            }
+            let made = sign(last.as_ref(), &leaves);
+            insert(&mut transaction, &made, &leaves).await?;
+            transaction.commit().await?;
+            Ok(Sealing::Made(Box::new(made)))
+        };
+        self.within(sealing).await
+    }
+
+    /// Checkpoints after `after`, at most `limit`, in their order.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn checkpoints(&self, after: u64, limit: u32) -> Result<Vec<Checkpoint>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM assay.checkpoint WHERE number > $1 ORDER BY number LIMIT $2")
+            .bind(number(after)?)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool())
+            .await?;
+        rows.iter().map(checkpoint).collect()
+    }
+
+    /// The checkpoint of that number.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn checkpoint(&self, of: u64) -> Result<Option<Checkpoint>, JournalError> {
+        let row = sqlx::query("SELECT * FROM assay.checkpoint WHERE number = $1")
+            .bind(number(of)?)
+            .fetch_optional(&self.pool())
+            .await?;
+        row.as_ref().map(checkpoint).transpose()
+    }
+
+    /// The number of the last checkpoint made before `at`; 0 where there is none.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn checkpoint_before(&self, at: Timestamp) -> Result<u64, JournalError> {
+        let number: Option<i64> =
+            sqlx::query_scalar("SELECT max(number) FROM assay.checkpoint WHERE made_at < $1")
+                .bind(Time(at))
+                .fetch_one(&self.pool())
+                .await?;
+        Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+    }
+
+    /// What a checkpoint covers, in the order of its tree.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn leaves(&self, of: u64) -> Result<Vec<Leaf>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM assay.checkpoint_leaf WHERE checkpoint = $1 ORDER BY place")
+            .bind(number(of)?)
+            .fetch_all(&self.pool())
+            .await?;
+        rows.iter().map(leaf).collect()
+    }
+
+    /// Verifications that ended longer than `age` ago and stand in no checkpoint.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn count_unsealed(&self, age: Duration) -> Result<u64, JournalError> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM assay.verification v
+             WHERE ended_at < now() - $1 * interval '1 ms'
+               AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)",
+        )
+        .bind(milliseconds(age))
+        .fetch_one(&self.pool())
+        .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+}
+
+async fn unsealed(
+    connection: &mut PgConnection,
+    since: Option<Timestamp>,
+    look_back: Duration,
+) -> Result<Vec<Leaf>, JournalError> {
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "{SELECT_VERIFICATION}
+         WHERE v.ended_at IS NOT NULL
+           AND v.started_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms'
+           AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)
+         ORDER BY v.ended_at, v.id LIMIT $3"
+    )))
+    .bind(since.map(Time))
+    .bind(milliseconds(look_back))
+    .bind(LARGEST)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let row = verification(row)?;
+            Ok(Leaf {
+                verification_id: row.id,
+                head: row.head,
+                state: row.outcome.unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    made: &Checkpoint,
+    leaves: &[Leaf],
+) -> Result<(), JournalError> {
+    sqlx::query(
+        "INSERT INTO assay.checkpoint (number, deployment, previous, count, total, root, made_at, kid, signature)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(number(made.number)?)
+    .bind(&made.deployment)
+    .bind(made.previous.as_ref().map(|digest| digest.as_bytes().as_slice()))
+    .bind(number(made.count)?)
+    .bind(number(made.total)?)
+    .bind(made.root.as_bytes())
+    .bind(Time(made.made_at))
+    .bind(&made.kid)
+    .bind(&made.signature)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO assay.checkpoint_leaf (verification_id, checkpoint, place, head, state)
+         SELECT id, $1, place - 1, head, state
+         FROM unnest($2::uuid[], $3::bytea[], $4::text[]) WITH ORDINALITY AS leaf (id, head, state, place)",
+    )
+    .bind(number(made.number)?)
+    .bind(
+        leaves
+            .iter()
+            .map(|leaf| leaf.verification_id.uuid())
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        leaves
+            .iter()
+            .map(|leaf| leaf.head.as_bytes().as_slice())
+            .collect::<Vec<_>>(),
+    )
+    .bind(leaves.iter().map(|leaf| leaf.state.as_str()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn number(number: u64) -> Result<i64, JournalError> {
+    i64::try_from(number).map_err(|_| JournalError::Damaged(format!("checkpoint {number}")))
+}
+
+fn checkpoint(row: &PgRow) -> Result<Checkpoint, JournalError> {
+    let counted = |column| -> Result<u64, JournalError> {
+        let number: i64 = row.try_get(column)?;
+        u64::try_from(number).map_err(|_| JournalError::Damaged(format!("{column} {number}")))
+    };
+    Ok(Checkpoint {
+        number: counted("number")?,
+        deployment: row.try_get("deployment")?,
+        previous: match row.try_get::<Option<&[u8]>, _>("previous")? {
+            Some(_) => Some(digest(row, "previous")?),
+            None => None,
+        },
+        count: counted("count")?,
+        total: counted("total")?,
+        root: digest(row, "root")?,
+        made_at: row.try_get::<Time, _>("made_at")?.0,
+        kid: row.try_get("kid")?,
+        signature: row.try_get("signature")?,
+    })
+}

@@ -1,0 +1,206 @@
+//! Checkpoints and their anchor: nothing that ended is left out, and nothing can be taken back.
+
+use std::time::Duration;
+
+use assay::journal::Sealing;
+use assay::outcome::Outcome;
+
+use super::World;
+
+const ANCHOR: Option<&str> = Some("anchor.jsonl");
+
+/// Three checkpoints of two verifications each; the ids of the second.
+async fn sealed() -> (World, Vec<String>) {
+    let world = World::new().await;
+    let mut middle = Vec::new();
+    for round in 0..3 {
+        for number in 0..2 {
+            let id = world
+                .decide(&format!("j-{round}-{number}"), Outcome::Verified)
+                .await;
+            if round == 1 {
+                middle.push(id.to_string());
+            }
+        }
+        world.seal(ANCHOR).await;
+    }
+    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
+    (world, middle)
+}
+
+fn one(what: &str, place: &str) -> Vec<(String, String)> {
+    vec![(what.to_owned(), place.to_owned())]
+}
+
+/// Every trace of these verifications but for the checkpoints.
+fn wipe(ids: &[String]) -> String {
+    let ids = ids.join("', '");
+    [
+        "decision WHERE verification_id",
+        "log WHERE verification_id",
+        "claim WHERE verification_id",
+        "verification WHERE id",
+    ]
+    .map(|of| format!("DELETE FROM assay.{of} IN ('{ids}');"))
+    .concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_that_was_removed_with_every_trace_is_named() {
+    let (world, ids) = sealed().await;
+    world.tamper(&wipe(&ids[..1])).await;
+    assert_eq!(
+        world.audit(None),
+        (1, one("verification-removed", "checkpoint 2"))
+    );
+    let (_, report) = world.audit_report(&["--all"], None);
+    assert_eq!(report["findings"][0]["verification_id"], ids[0]);
+    // Its leaf, too: then the root does not come out.
+    world
+        .tamper(&format!(
+            "DELETE FROM assay.checkpoint_leaf WHERE verification_id = '{}'",
+            ids[0]
+        ))
+        .await;
+    assert_eq!(world.audit(None), (1, one("checkpoint-changed", "checkpoint 2")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_was_removed_or_changed_is_named() {
+    let (world, _) = sealed().await;
+    world
+        .tamper("DELETE FROM assay.checkpoint WHERE number = 2")
+        .await;
+    assert_eq!(world.audit(None), (1, one("checkpoint-removed", "checkpoint 2")));
+    assert_eq!(
+        world.audit(ANCHOR),
+        (1, one("checkpoint-removed", "checkpoint 2"))
+    );
+    let (world, _) = sealed().await;
+    world
+        .tamper("UPDATE assay.checkpoint SET total = total + 1 WHERE number = 3")
+        .await;
+    let (code, findings) = world.audit(None);
+    assert_eq!(code, 1);
+    assert!(
+        findings
+            .iter()
+            .all(|finding| *finding == one("checkpoint-changed", "checkpoint 3")[0]),
+        "{findings:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_latest_checkpoint_removed_with_all_it_covered_is_found_by_the_anchor_alone() {
+    let (world, _) = sealed().await;
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT verification_id::text FROM assay.checkpoint_leaf WHERE checkpoint = 3")
+            .fetch_all(&world.journal.pool())
+            .await
+            .unwrap();
+    world.tamper(&wipe(&ids)).await;
+    world
+        .tamper("DELETE FROM assay.checkpoint WHERE number = 3; DELETE FROM assay.checkpoint_leaf WHERE checkpoint = 3")
+        .await;
+    let (code, report) = world.audit_report(&["--all"], None);
+    assert_eq!(
+        (code, &report["anchored"]),
+        (0, &"unanchored".into()),
+        "and so it is said"
+    );
+    assert_eq!(
+        world.audit(ANCHOR),
+        (1, one("checkpoint-removed", "checkpoint 3"))
+    );
+    // Whoever goes on from there with a stolen key does not get past it either.
+    world.decide("later", Outcome::Verified).await;
+    world.seal(None).await;
+    assert_eq!(
+        world.audit(ANCHOR),
+        (1, one("checkpoint-changed", "checkpoint 3"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_that_ends_around_the_cut_is_sealed_once_whenever_it_commits() {
+    let world = World::new().await;
+    world.decide("first", Outcome::Verified).await;
+    let late = world.decide("late", Outcome::Verified).await;
+    // It ended before the checkpoint by its clock, but commits after it.
+    world
+        .tamper(&format!(
+            "CREATE TABLE late AS SELECT * FROM assay.verification WHERE id = '{late}';
+             UPDATE assay.verification SET ended_at = NULL, outcome = NULL, entries = NULL, head = NULL WHERE id = '{late}'"
+        ))
+        .await;
+    let pool = world.journal.pool();
+    let mut committing = pool.begin().await.unwrap();
+    sqlx::raw_sql("UPDATE assay.verification v SET ended_at = l.ended_at, outcome = l.outcome, entries = l.entries, head = l.head FROM late l WHERE v.id = l.id")
+        .execute(&mut *committing)
+        .await
+        .unwrap();
+    world.seal(ANCHOR).await;
+    assert_eq!(
+        world.audit(ANCHOR).0,
+        1,
+        "decided, and not ended as others see it"
+    );
+    committing.commit().await.unwrap();
+    world.sealer(ANCHOR).round(Duration::ZERO, false).await.unwrap();
+    let counts: Vec<i64> = sqlx::query_scalar("SELECT count FROM assay.checkpoint ORDER BY number")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(counts, [1, 1]);
+    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_workers_make_one_chain_and_an_anchor_that_was_away_catches_up() {
+    let world = World::new().await;
+    for round in 0..4 {
+        for number in 0..5 {
+            world.decide(&format!("j-{round}-{number}"), Outcome::Retry).await;
+        }
+        let sealers: Vec<_> = (0..4).map(|_| world.sealer(None)).collect();
+        let rounds = sealers.iter().map(|sealer| sealer.round(Duration::ZERO, true));
+        for round in futures_util::future::join_all(rounds).await {
+            round.unwrap();
+        }
+        // Nobody had the lock for longer than it took: what one left, the next takes.
+        world.seal(None).await;
+    }
+    let sealers: Vec<_> = (0..4).map(|_| world.sealer(ANCHOR)).collect();
+    let rounds = sealers
+        .iter()
+        .map(|sealer| sealer.round(Duration::from_secs(60), false));
+    for round in futures_util::future::join_all(rounds).await {
+        round.unwrap();
+    }
+    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
+    let (_, report) = world.audit_report(&["--all"], ANCHOR);
+    assert_eq!(report["anchored"]["at"]["through"], report["checkpoints"]);
+    assert_eq!(report["unsealed"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_checkpoint_is_made_before_its_time_or_of_nothing() {
+    let world = World::new().await;
+    let seal = async |every: u64| {
+        let key = world.key();
+        let sign = |last: Option<&_>, leaves: &[_]| {
+            assay::checkpoint::Checkpoint::next(last, leaves, (&key, "default"), jiff::Timestamp::now())
+        };
+        world
+            .journal
+            .seal((Duration::from_secs(every), Duration::ZERO, true), sign)
+            .await
+            .unwrap()
+    };
+    assert_eq!(seal(60).await, Sealing::NothingNew);
+    world.decide("a", Outcome::Verified).await;
+    assert!(matches!(seal(60).await, Sealing::Made(_)));
+    world.decide("b", Outcome::Verified).await;
+    assert_eq!(seal(60).await, Sealing::NotDue);
+    assert!(matches!(seal(0).await, Sealing::Made(_)));
+}

@@ -1,0 +1,133 @@
+//! What calls cost, where it is told, and where it ends.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::sync::{Arc, Mutex};
+
+use assay::digest::Digest;
+use assay::entry::EntryType;
+use assay::graders::rubric::{CallKeeper, Judge, JudgeSettings, Money, Price};
+use assay::metrics::Metrics;
+use assay::model_call::{ModelCall, Spent};
+use assay::verdict::{ErrorKind, GradeError};
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::bench::{Bench, GOOD, settings, texts};
+use crate::openai_server::{Ending, OpenAiServer, Script, content};
+
+/// Keeps calls in memory, and says that so much was spent before.
+#[derive(Default)]
+struct Books {
+    calls: Mutex<Vec<ModelCall>>,
+    before: Spent,
+}
+
+#[async_trait]
+impl CallKeeper for Books {
+    async fn keep(&self, call: &ModelCall) -> Result<(), GradeError> {
+        self.calls.lock().unwrap().push(call.clone());
+        Ok(())
+    }
+
+    async fn paid(&self, _key: Digest) -> Result<Option<ModelCall>, GradeError> {
+        Ok(None)
+    }
+
+    async fn spent(&self) -> Result<Spent, GradeError> {
+        Ok(self.before)
+    }
+}
+
+fn priced(
+    server: &OpenAiServer,
+    max_cents_per_job: Option<f64>,
+    max_cents_per_day: Option<f64>,
+) -> JudgeSettings {
+    let price = Price {
+        input: 100.0,
+        output: 400.0,
+    };
+    JudgeSettings {
+        money: Money {
+            prices: [("asked-model".to_owned(), price)].into(),
+            max_cents_per_job,
+            max_cents_per_day,
+        },
+        ..settings(server)
+    }
+}
+
+#[tokio::test]
+async fn the_cost_of_every_call_is_in_the_log_the_books_and_the_metrics() {
+    let server = OpenAiServer::start([
+        Script::answer("off the menu"),
+        Script::stream([content(&GOOD[..90])]).cut(Ending::Dropped),
+        Script::body(429, "slow down"),
+    ])
+    .await
+    .unwrap();
+    let metrics = Metrics::new();
+    let judge = Judge::counted(priced(&server, None, None), metrics.clone()).unwrap();
+    let books = Arc::new(Books::default());
+    let mut log = String::new();
+    for kind in [ErrorKind::ModelStreamCut, ErrorKind::ModelRateLimited] {
+        let bench = Bench::new(judge.clone());
+        let calls = Arc::clone(&books) as Arc<dyn CallKeeper>;
+        let (result, entries) = bench.kept_by(judge.clone(), calls, json!({})).grade().await;
+        assert_eq!(result.unwrap_err().kind, kind);
+        log.push_str(&texts(&entries, EntryType::Info).join("\n"));
+    }
+    let calls = books.calls.lock().unwrap().clone();
+    // 100 tokens in, 20 out.
+    assert_eq!(
+        (calls[0].cost_microcents, calls[0].usage_estimated),
+        (Some(18_000), false)
+    );
+    assert!(log.contains("100 tokens in, 20 out, 0.0180 cents"), "{log}");
+    // The stream broke off before the server counted: what was sent and heard is estimated.
+    let heard = calls[1].usage.unwrap();
+    assert_eq!((heard.completion_tokens, calls[1].usage_estimated), (30, true));
+    assert_eq!(
+        calls[1].cost_microcents,
+        Some(heard.prompt_tokens * 100 + 30 * 400)
+    );
+    assert!(
+        log.contains("the call failed (model-stream-cut); about "),
+        "{log}"
+    );
+    // Turned away: nothing was used.
+    assert_eq!((calls[2].usage, calls[2].cost_microcents), (None, Some(0)));
+    let text = metrics.render().unwrap();
+    for line in [
+        r#"assay_llm_calls_total{model="asked-model",end="answered"} 1"#,
+        r#"assay_llm_calls_total{model="asked-model",end="failed"} 2"#,
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_ceiling_parks_or_waits_before_anything_is_asked() {
+    let server = OpenAiServer::start([Script::answer(GOOD)]).await.unwrap();
+    let spent = Spent {
+        on_job: 900_000,
+        today: 1_900_000,
+    };
+    for (for_job, for_day, expected) in [
+        (Some(1.0), None, Err(ErrorKind::SpendCeilingJob)),
+        (None, Some(2.0), Err(ErrorKind::SpendCeilingDay)),
+        (Some(10.0), Some(20.0), Ok(true)),
+    ] {
+        let judge = Judge::live(priced(&server, for_job, for_day)).unwrap();
+        let books = Arc::new(Books {
+            before: spent,
+            ..Books::default()
+        });
+        let bench = Bench::new(judge.clone()).kept_by(judge, books, json!({}));
+        let before = server.requests().len();
+        let (result, _) = bench.grade().await;
+        let result = result.map(|verdict| verdict.passed).map_err(|error| error.kind);
+        assert_eq!(result, expected);
+        assert_eq!(server.requests().len() - before, usize::from(expected.is_ok()));
+    }
+}
