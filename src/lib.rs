@@ -1,5 +1,6 @@
 //! Job verification and grading worker pool of the clawrk marketplace.
 
+pub mod attack;
 pub mod audit;
 pub mod calibrate;
 pub mod causes;

@@ -10,6 +10,7 @@ macro_rules! say {
     };
 }
 
+mod attack;
 mod audit;
 mod calibrate;
 mod check;
@@ -160,6 +161,8 @@ enum Command {
     Plan(plan::PlanArgs),
     /// Measure a plan's judge against labelled cases, and bless it or refuse
     Calibrate(calibrate::CalibrateArgs),
+    /// Measure how often a plan's judge can be talked round
+    Attack(attack::AttackArgs),
     /// Write a working start: a check, a plan or a fixture
     New(new::NewArgs),
     /// Print the JSON Schema of a job, a message, a plan or a report
@@ -245,6 +248,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
             Command::Check(args) => check::run(args, &common).await,
             Command::Plan(args) => plan::run(&args, &common),
             Command::Calibrate(args) => calibrate::run(args, &common).await,
+            Command::Attack(args) => attack::run(args, &common).await,
             Command::Schema(args) => schema::run(&args),
             Command::New(args) => new::run(args, &common),
             Command::Log(args) => log::run(args, &common).await,

@@ -123,6 +123,17 @@ pub(super) fn parse(text: &str, criteria: &[Criterion]) -> Result<Vec<Answer>, A
         .collect()
 }
 
+/// [`parse`] as lenient readers do it: the first object anywhere in the text that has the form. Only `assay attack` reads so.
+pub(super) fn parse_anywhere(text: &str, criteria: &[Criterion]) -> Result<Vec<Answer>, AnswerError> {
+    let objects = text.match_indices('{').filter_map(|(start, _)| {
+        let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter::<Value>();
+        values.next()?.ok()?;
+        Some(&text[start..start + values.byte_offset()])
+    });
+    let mut answers = objects.filter_map(|object| parse(object, criteria).ok());
+    answers.next().ok_or(AnswerError::NotTheForm)
+}
+
 /// The answer's text without what models put around it by habit: their thinking, and a code fence.
 fn object_text(text: &str) -> Result<&str, AnswerError> {
     let mut text = text.trim();

@@ -8,6 +8,7 @@ use futures_util::future::try_join_all;
 use super::answer::Answer;
 use super::asking::Asker;
 use super::criterion::Criterion;
+use super::defences::Defences;
 use super::finding::Finding;
 use super::influence;
 use super::judge::Judge;
@@ -40,6 +41,8 @@ pub(super) struct Rubric {
     calls: Arc<dyn CallKeeper>,
     /// Who may read what tells of hidden criteria.
     pub(super) audience: Audience,
+    /// All of them, but for `assay attack`.
+    pub(super) defences: Defences,
 }
 
 /// Whether the prompts are templates that can be asked with.
@@ -93,6 +96,7 @@ impl Rubric {
             } else {
                 Audience::Operator
             },
+            defences: Defences::ALL,
         })
     }
 }
@@ -126,6 +130,7 @@ impl Grader for Rubric {
             criteria: &self.settings.criteria,
             max_criteria: self.settings.max_criteria,
             shown: &shown,
+            defences: self.defences,
         };
         let seats = self.settings.panel.seats(submission.price_cents);
         let finding = self.find(&ballot, &asker, &seats).await?;

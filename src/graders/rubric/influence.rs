@@ -49,6 +49,7 @@ impl Rubric {
             criteria: &criteria,
             max_criteria: criteria.len(),
             shown,
+            defences: self.defences,
         };
         let seat = Seat {
             model: Some(model),

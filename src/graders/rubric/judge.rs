@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::credulous::{self, Leaning};
 use super::criterion::Criterion;
 use super::kept::Kept;
 use super::listener::Listener;
@@ -75,6 +76,8 @@ pub enum JudgeMode {
     Scripted,
     /// From the calls that an earlier verification kept.
     Kept,
+    /// From the fixed rules of a judge that believes everything: for testing what stands around a judge.
+    Credulous,
     /// From nowhere: none is set up.
     None,
 }
@@ -88,6 +91,7 @@ impl JudgeMode {
             Self::Replay => "replay",
             Self::Scripted => "scripted",
             Self::Kept => "kept",
+            Self::Credulous => "credulous",
             Self::None => "none",
         }
     }
@@ -103,6 +107,7 @@ enum Source {
     Replay(Tape),
     Scripted(Script),
     Kept(Kept),
+    Credulous(Leaning),
     None,
 }
 
@@ -156,6 +161,12 @@ impl Judge {
         Self(Arc::new(Source::Kept(Kept::new(calls))))
     }
 
+    /// A judge of fixed rules that believes what it is told, undisturbed of that leaning: a structural test of the defences
+    /// around a judge, not a model's result.
+    pub fn credulous(leaning: Leaning) -> Self {
+        Self(Arc::new(Source::Credulous(leaning)))
+    }
+
     /// Nobody answers: every question is an error that says what to set up.
     pub fn none() -> Self {
         Self(Arc::new(Source::None))
@@ -189,7 +200,7 @@ impl Judge {
                 }
             }
             Source::Scripted(script) => script.check_against(&rubrics),
-            Source::Replay(_) | Source::Kept(_) | Source::None => Ok(()),
+            Source::Replay(_) | Source::Kept(_) | Source::Credulous(_) | Source::None => Ok(()),
         }
     }
 
@@ -201,6 +212,7 @@ impl Judge {
             Source::Replay(_) => JudgeMode::Replay,
             Source::Scripted(_) => JudgeMode::Scripted,
             Source::Kept(_) => JudgeMode::Kept,
+            Source::Credulous(_) => JudgeMode::Credulous,
             Source::None => JudgeMode::None,
         }
     }
@@ -220,7 +232,11 @@ impl Judge {
     pub(super) fn model(&self) -> Option<&Live> {
         match &*self.0 {
             Source::Live(live) | Source::Record(live, _) => Some(live),
-            Source::Replay(_) | Source::Scripted(_) | Source::Kept(_) | Source::None => None,
+            Source::Replay(_)
+            | Source::Scripted(_)
+            | Source::Kept(_)
+            | Source::Credulous(_)
+            | Source::None => None,
         }
     }
 
@@ -242,6 +258,7 @@ impl Judge {
             Source::Replay(tape) => tape.recall(question).await?,
             Source::Scripted(script) => script.answer(question)?,
             Source::Kept(kept) => kept.recall(question)?,
+            Source::Credulous(leaning) => credulous::answer(question, *leaning),
             Source::Live(_) | Source::Record(..) | Source::None => {
                 let message = "no judge is set up: set OPENAI_BASE_URL and OPENAI_API_KEY, or give the fixture \
                                recorded or scripted answers";

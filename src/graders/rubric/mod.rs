@@ -7,7 +7,9 @@
 
 mod answer;
 mod asking;
+mod credulous;
 mod criterion;
+mod defences;
 mod excerpt;
 mod fence;
 mod finding;
@@ -40,6 +42,8 @@ use std::sync::Arc;
 use super::{Grader, Kind, Tools};
 use crate::plan::{KindRules, PlannedGrader, Stage};
 use crate::verdict::GradeError;
+pub use credulous::Leaning;
+pub use defences::{Defence, Defences, weakened};
 pub use judge::{Judge, JudgeError, JudgeMode};
 pub use keeper::{CallKeeper, nothing_kept};
 pub use met::criteria_met;

@@ -5,6 +5,7 @@ use super::criterion::{Criterion, EvidenceWanted};
 use super::fence::{Nonce, fenced, neutralise};
 use super::form;
 use super::judge::Message;
+use super::quotes::unescape;
 use super::shown::{Block, Shown};
 use super::template::{Template, Values};
 
@@ -14,6 +15,8 @@ pub(super) struct Prompt<'a> {
     shown: &'a Shown,
     criteria: String,
     form: String,
+    /// Whether texts stand between fences with a number, taken apart where they look like structure.
+    fenced: bool,
 }
 
 impl<'a> Prompt<'a> {
@@ -24,14 +27,22 @@ impl<'a> Prompt<'a> {
             shown,
             criteria: criteria_list(criteria),
             form: form::in_words(criteria),
+            fenced: true,
         }
+    }
+
+    /// The same with or without what makes fences strong: `assay attack` wants to know what they are worth.
+    pub(super) fn fenced(mut self, fenced: bool) -> Self {
+        self.fenced = fenced;
+        self
     }
 
     /// The messages with the fences of that nonce; asked again with what was wrong with the first answer.
     pub(super) fn messages(&self, nonce: Nonce, complaint: Option<&AnswerError>) -> Vec<Message> {
+        let nonce = if self.fenced { nonce } else { Nonce::NONE };
         let mut messages = self.template.fill(&Values {
-            task: &blocks(nonce, &self.shown.task),
-            submission: &blocks(nonce, &self.shown.submission),
+            task: &self.blocks(nonce, &self.shown.task),
+            submission: &self.blocks(nonce, &self.shown.submission),
             criteria: &self.criteria,
             form: &self.form,
             nonce: &nonce.to_string(),
@@ -41,6 +52,17 @@ impl<'a> Prompt<'a> {
         }
         messages
     }
+
+    fn blocks(&self, nonce: Nonce, blocks: &[Block]) -> String {
+        if blocks.is_empty() {
+            return "(nothing)".to_owned();
+        }
+        let blocks = blocks.iter().map(|block| match self.fenced {
+            true => fenced(nonce, &block.label, &block.text),
+            false => fenced(nonce, &block.label, &unescape(&block.text)),
+        });
+        blocks.collect()
+    }
 }
 
 fn format_complaint(complaint: &AnswerError) -> String {
@@ -48,16 +70,6 @@ fn format_complaint(complaint: &AnswerError) -> String {
         "\n\n# Your previous answer was not accepted\n\n{complaint}. Judge again from the beginning and answer in \
          the form above."
     )
-}
-
-fn blocks(nonce: Nonce, blocks: &[Block]) -> String {
-    if blocks.is_empty() {
-        return "(nothing)".to_owned();
-    }
-    blocks
-        .iter()
-        .map(|block| fenced(nonce, &block.label, &block.text))
-        .collect()
 }
 
 /// The criteria as a numbered list. Weights are not told: the judge says what is there, not what it is worth.

@@ -84,7 +84,8 @@ fn fold(text: &str) -> String {
     folded
 }
 
-fn unescape(text: &str) -> String {
+/// The text with its `\u{…}` escapes read.
+pub(super) fn unescape(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("\\u{") {

@@ -104,6 +104,21 @@ impl Template {
         Ok(Self { messages })
     }
 
+    /// The same with what follows the submission before everything else of its message, so that the strangers' texts come
+    /// last: what `assay attack` compares with.
+    pub(super) fn texts_last(&self) -> Self {
+        let mut texts_last = self.clone();
+        for (_, parts) in &mut texts_last.messages {
+            let at = parts
+                .iter()
+                .rposition(|part| *part == Part::Value(Placeholder::Submission));
+            if let Some(at) = at {
+                parts.rotate_left(at + 1);
+            }
+        }
+        texts_last
+    }
+
     /// The messages with every placeholder replaced.
     pub(super) fn fill(&self, values: &Values<'_>) -> Vec<Message> {
         self.messages

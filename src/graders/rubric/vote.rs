@@ -3,6 +3,7 @@
 use super::answer::{self, Answer, AnswerError};
 use super::asking::{Asked, Asker};
 use super::criterion::{Criterion, EvidenceWanted};
+use super::defences::{Defence, Defences};
 use super::fence::Nonce;
 use super::form;
 use super::judge::{Finish, Question, Reply, content_key};
@@ -29,6 +30,8 @@ pub(super) struct Ballot<'a> {
     pub(super) max_criteria: usize,
     /// What the judge sees.
     pub(super) shown: &'a Shown,
+    /// How strictly.
+    pub(super) defences: Defences,
 }
 
 /// What one judge says.
@@ -60,7 +63,8 @@ impl Ballot<'_> {
         asker: &Asker<'_>,
         seat: Seat<'_>,
     ) -> Result<Given, GradeError> {
-        let prompt = Prompt::new(self.template, criteria, self.shown);
+        let prompt =
+            Prompt::new(self.template, criteria, self.shown).fenced(self.defences.has(Defence::Fence));
         let schema = form::schema(criteria);
         let mut complaint: Option<AnswerError> = None;
         for asked_before in 0..MAX_QUESTIONS {
@@ -100,13 +104,18 @@ impl Ballot<'_> {
             Finish::TooLong => return Err(AnswerError::TooLong),
             Finish::Refused => return Err(AnswerError::Empty),
         }
-        let answers = answer::parse(&reply.text, criteria)?;
+        let answers = if self.defences.has(Defence::Structured) {
+            answer::parse(&reply.text, criteria)?
+        } else {
+            answer::parse_anywhere(&reply.text, criteria)?
+        };
         for (criterion, answer) in criteria.iter().zip(&answers) {
             let id = || criterion.id.clone();
             let evidence = answer.evidence.as_deref().unwrap_or_default();
             match criterion.evidence {
                 _ if !answer.met => {}
                 EvidenceWanted::None => {}
+                EvidenceWanted::Quote if !self.defences.has(Defence::Quotes) => {}
                 EvidenceWanted::Quote => {
                     self.shown.quotable.check(evidence).map_err(|error| match error {
                         QuoteError::TooShort => AnswerError::QuoteTooShort(id()),

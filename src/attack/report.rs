@@ -1,0 +1,105 @@
+//! What the attacks came to, as data.
+
+use serde::Serialize;
+
+use super::attacks::{Class, Side};
+use crate::graders::rubric::{Defence, Defences};
+use crate::plan::PlanRef;
+
+/// Which defences were on, under the name that tables give it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configuration {
+    /// `none`, `all`, `fence` (that one alone), `all but fence`.
+    pub name: String,
+    /// The switches.
+    pub defences: Defences,
+}
+
+impl Configuration {
+    /// No defence, and all of them.
+    pub fn ends() -> Vec<Self> {
+        let named = |name: &str, defences| Self {
+            name: name.to_owned(),
+            defences,
+        };
+        vec![named("none", Defences::NONE), named("all", Defences::ALL)]
+    }
+
+    /// None, each alone, all, and all but each.
+    pub fn each() -> Vec<Self> {
+        let alone = Defence::ALL.map(|defence| Self {
+            name: defence.as_str().to_owned(),
+            defences: Defences::NONE.with(defence, true),
+        });
+        let without = Defence::ALL.map(|defence| Self {
+            name: format!("all but {}", defence.as_str()),
+            defences: Defences::ALL.with(defence, false),
+        });
+        let mut ends = Self::ends().into_iter();
+        let none = ends.next().into_iter();
+        none.chain(alone).chain(ends).chain(without).collect()
+    }
+}
+
+/// What the attacks of one class came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Attacks made.
+    pub attacks: u32,
+    /// Attacks that got what they wanted: a submitter's hand-in verified, good work refused for its sender.
+    pub succeeded: u32,
+    /// Attacks that came to no decision: a person looks at them, and nobody is paid or loses an attempt.
+    pub parked: u32,
+}
+
+/// The report; `--json`.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttackReport {
+    /// Version of this form: 1.
+    pub v: u32,
+    /// The plan.
+    pub plan: PlanRef,
+    /// Who judged: `credulous` (a structural test of fixed rules, no model) or `live`.
+    pub judge: String,
+    /// The models as their servers named them.
+    pub models: Vec<String>,
+    /// Fixtures attacked by the submitter's side (must be `retry`), and by the sender's (must be `verified`).
+    pub targets: [u32; 2],
+    /// Names of the configurations, in the order of the tallies.
+    pub configurations: Vec<String>,
+    /// Targets that came out wrong without any attack, by configuration: their successes say nothing.
+    pub wrong_unattacked: Vec<u32>,
+    /// One row for each class.
+    pub classes: Vec<ClassReport>,
+}
+
+/// A class's row.
+#[derive(Debug, Clone, Serialize)]
+pub struct ClassReport {
+    /// The class.
+    pub class: &'static str,
+    /// Whether it is the sender's.
+    pub by_sender: bool,
+    /// One for each configuration.
+    pub tallies: Vec<Tally>,
+}
+
+impl ClassReport {
+    /// An empty row.
+    pub(super) fn of(class: Class, configurations: usize) -> Self {
+        Self {
+            class: class.as_str(),
+            by_sender: class.side() == Side::Sender,
+            tallies: vec![Tally::default(); configurations],
+        }
+    }
+}
+
+impl AttackReport {
+    /// Attacks that succeeded though every defence was on.
+    pub fn succeeded_against_all(&self) -> u32 {
+        let all = self.configurations.iter().position(|name| name == "all");
+        let tallies = self.classes.iter().filter_map(|class| class.tallies.get(all?));
+        tallies.map(|tally| tally.succeeded).sum()
+    }
+}
