@@ -1,6 +1,7 @@
 # Three commands for a fresh machine: `make run`, `make demo` and `make test`. All use the same build profile.
 .DEFAULT_GOAL := help
 .PHONY: attack-tables bench-judge bench-pipeline help run demo build judge-server test test-judge chaos lint fmt bench deny tools runtimes
+.PHONY: bench-audit bench-judge bench-pipeline help run demo build test chaos lint fmt bench deny tools runtimes
 
 ASSAY := target/debug/assay
 RUNTIMES := .assay/runtimes
@@ -62,6 +63,9 @@ bench-pipeline: build ## Measure: one worker beside a bare floor, on private Rab
 
 bench-judge: build ## Measure: rubric calls beside the ideal, and a budget that three processes share
 	tests/servers run cargo bench --locked --profile dev --bench judge
+
+bench-audit: build ## Measure: an audit of 10,000 verifications
+	tests/servers run cargo bench --locked --profile dev --bench audit
 
 deny: ## Licences, sources and advisories (needs cargo-deny and its database)
 	cargo deny check

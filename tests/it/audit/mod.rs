@@ -5,6 +5,7 @@
 mod bundle;
 mod checkpoints;
 mod erase;
+mod kept;
 mod tamper;
 
 use std::collections::BTreeMap;
