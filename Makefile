@@ -1,7 +1,6 @@
 # Three commands for a fresh machine: `make run`, `make demo` and `make test`. All use the same build profile.
 .DEFAULT_GOAL := help
-.PHONY: attack-tables bench-judge bench-pipeline help run demo build judge-server test test-judge chaos lint fmt bench deny tools runtimes
-.PHONY: bench-audit bench-judge bench-pipeline help run demo build test chaos lint fmt bench deny tools runtimes
+.PHONY: attack-tables bench-audit bench-judge bench-pipeline help run demo build judge-server test test-judge chaos lint fmt bench deny tools runtimes
 
 ASSAY := target/debug/assay
 RUNTIMES := .assay/runtimes

@@ -21,7 +21,7 @@ pub enum AttackJudge {
     /// [`Judge::credulous`].
     Credulous,
     /// The configured model.
-    Live(JudgeSettings),
+    Live(Box<JudgeSettings>),
 }
 
 impl AttackJudge {
@@ -78,7 +78,7 @@ pub fn load(
     let choice = match judge {
         // Answers beside a fixture are not asked for.
         AttackJudge::Credulous => JudgeChoice::Fixture,
-        AttackJudge::Live(settings) => JudgeChoice::Live(settings.clone()),
+        AttackJudge::Live(settings) => JudgeChoice::Live(JudgeSettings::clone(settings)),
     };
     let mut targets = Vec::new();
     for (name, folder) in discover(paths)? {

@@ -59,7 +59,7 @@ enum AttackJudgeFlag {
 pub(super) async fn run(args: AttackArgs, common: &CommonArgs) -> Result<Exit, CliError> {
     let config = parts::config(common)?;
     let judge = match args.judge {
-        AttackJudgeFlag::Live => AttackJudge::Live(parts::endpoint(&config)?),
+        AttackJudgeFlag::Live => AttackJudge::Live(Box::new(parts::endpoint(&config)?)),
         AttackJudgeFlag::Credulous => AttackJudge::Credulous,
     };
     let (plan, targets) =
