@@ -84,6 +84,7 @@ fn is_told(words: &GraderWords, results: &[Value]) -> bool {
     let told = results
         .iter()
         .rev()
+        .filter(|result| result.get("verdict").is_some())
         .find(|result| result.get("grader").and_then(Value::as_str) == Some(&words.name));
     match (words.verdict, told) {
         (GraderEnd::Skipped, told) => told.is_none() && words.reason == "not asked" && words.score.is_none(),

@@ -1,6 +1,6 @@
 //! The rubric grader against a scripted server, recordings and hand-written answers.
 
-mod bench;
+pub(crate) mod bench;
 mod errors;
 mod failures;
 mod gates;
