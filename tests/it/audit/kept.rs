@@ -64,7 +64,7 @@ async fn a_worker_keeps_an_attachment_until_its_time_is_over_and_its_output_pass
             "kept",
             json!({"output_text": "as expected", "output_attachments": attached}),
         ),
-        plan: Some("quick".to_owned()),
+        plan: Some("script".to_owned()),
     };
 
     let worker = Keeping::start(&pool, &folder);
