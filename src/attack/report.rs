@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::attacks::{Class, Side};
 use crate::graders::rubric::{Defence, Defences};
-use crate::plan::PlanRef;
+use crate::plan::{Plan, PlanRef};
 
 /// Which defences were on, under the name that tables give it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +25,19 @@ impl Configuration {
         vec![named("none", Defences::NONE), named("all", Defences::ALL)]
     }
 
-    /// None, each alone, all, and all but each.
-    pub fn each() -> Vec<Self> {
-        let alone = Defence::ALL.map(|defence| Self {
+    /// None, each alone, all, and all but each; of those that the plan has: it need not ask whether a text tries to
+    /// influence its grading.
+    pub fn each(plan: &Plan) -> Vec<Self> {
+        let guarded = plan
+            .graders
+            .iter()
+            .any(|planned| planned.settings.get("influence").is_some());
+        let has = |defence: &Defence| *defence != Defence::Influence || guarded;
+        let alone = Defence::ALL.into_iter().filter(has).map(|defence| Self {
             name: defence.as_str().to_owned(),
             defences: Defences::NONE.with(defence, true),
         });
-        let without = Defence::ALL.map(|defence| Self {
+        let without = Defence::ALL.into_iter().filter(has).map(|defence| Self {
             name: format!("all but {}", defence.as_str()),
             defences: Defences::ALL.with(defence, false),
         });

@@ -21,7 +21,7 @@ pub enum AttackJudge {
     /// [`Judge::credulous`].
     Credulous,
     /// The configured model.
-    Live(JudgeSettings),
+    Live(Box<JudgeSettings>),
 }
 
 impl AttackJudge {
@@ -78,7 +78,7 @@ pub fn load(
     let choice = match judge {
         // Answers beside a fixture are not asked for.
         AttackJudge::Credulous => JudgeChoice::Fixture,
-        AttackJudge::Live(settings) => JudgeChoice::Live(settings.clone()),
+        AttackJudge::Live(settings) => JudgeChoice::Live(settings.as_ref().clone()),
     };
     let mut targets = Vec::new();
     for (name, folder) in discover(paths)? {
@@ -156,8 +156,10 @@ impl Attack {
         let mut running = stream::iter(shots)
             .take_while(|_| std::future::ready(!self.trial.cancel.is_cancelled()))
             .map(async |shot| {
+                let name = shot.class.map_or("no attack", |class| Class::ALL[class].as_str());
+                progress.begins(name);
                 let (hit, models) = self.shoot(plan, &shot).await;
-                progress.ends("");
+                progress.ends(name);
                 (shot, hit, models)
             })
             .buffer_unordered(self.side_by_side.max(1));

@@ -59,7 +59,7 @@ enum AttackJudgeFlag {
 pub(super) async fn run(args: AttackArgs, common: &CommonArgs) -> Result<Exit, CliError> {
     let config = parts::config(common)?;
     let judge = match args.judge {
-        AttackJudgeFlag::Live => AttackJudge::Live(parts::endpoint(&config)?),
+        AttackJudgeFlag::Live => AttackJudge::Live(Box::new(parts::endpoint(&config)?)),
         AttackJudgeFlag::Credulous => AttackJudge::Credulous,
     };
     let (plan, targets) =
@@ -73,7 +73,7 @@ pub(super) async fn run(args: AttackArgs, common: &CommonArgs) -> Result<Exit, C
         },
         side_by_side: args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1),
         configurations: match each {
-            true => Configuration::each(),
+            true => Configuration::each(&plan),
             false => Configuration::ends(),
         },
         judge,

@@ -45,6 +45,24 @@ fn a_driver_crate_is_used_in_one_place_only() {
 }
 
 #[test]
+fn only_attacks_weaken_a_rubric() {
+    for (name, text) in sources() {
+        let weakens =
+            text.contains("weakened(") || text.contains("Defences::NONE") || text.contains("texts_last(");
+        let may = name.starts_with("attack/") || name.starts_with("graders/rubric/");
+        assert!(
+            !weakens || may,
+            "{name} weakens a rubric: its verdicts would count"
+        );
+        let sets = text.contains(".defences = ");
+        assert!(
+            !sets || name == "graders/rubric/defences.rs",
+            "{name} sets the defences of a rubric"
+        );
+    }
+}
+
+#[test]
 fn nothing_imports_what_lies_above_it() {
     // From the bottom up; what is on one line may know each other.
     let layers: &[&[&str]] = &[

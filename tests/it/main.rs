@@ -1,5 +1,6 @@
 //! Integration tests, in one binary.
 
+mod attack;
 mod audit;
 mod calibrate;
 mod checks;
@@ -10,6 +11,7 @@ mod follow;
 mod health;
 mod heart;
 mod journal;
+mod judge_server;
 mod layers;
 mod new;
 mod openai_server;

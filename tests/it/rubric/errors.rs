@@ -59,6 +59,10 @@ fn every_trouble_of_judging_comes_back_or_waits_for_a_person_and_none_is_a_retry
             format!("| {what} | `{kind}` | {next} |")
         })
         .collect();
+    let page = include_str!("../../../docs/judging.md");
+    for line in &lines {
+        assert!(page.contains(line.as_str()), "docs/judging.md lacks {line}");
+    }
     insta::assert_snapshot!(lines.join("\n"), @"
     | 429, with or without JSON | `model-rate-limited` | comes back |
     | 5xx, reset or refused connection, silence, no whole answer in time | `model-unavailable` | comes back |
