@@ -24,7 +24,7 @@ pub(super) const KEY: &str = "sk-canary-judge-key";
 pub(super) const GOOD: &str = r#"{"refund": {"evidence": "80 EUR back", "reason": "It names the sum.", "met": true}, "polite": {"evidence": "Dear Ms Ortiz", "reason": "It greets.", "met": true}, "spam": {"reason": "There is none.", "met": false}}"#;
 
 /// A rubric grader at work on one job.
-pub(crate) struct Bench {
+pub(super) struct Bench {
     pub(super) grader: Arc<dyn Grader>,
     pub(super) submission: Submission,
     pub(super) context: Context,
@@ -32,7 +32,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(judge: Judge) -> Self {
+    pub(super) fn new(judge: Judge) -> Self {
         Self::with(judge, "Dear Ms Ortiz,\nyou get 80 EUR back.\n", json!({}))
     }
 
@@ -89,7 +89,7 @@ impl Bench {
     }
 
     /// The grader's word and everything it logged.
-    pub(crate) async fn grade(self) -> (Result<Verdict, GradeError>, Vec<Entry>) {
+    pub(super) async fn grade(self) -> (Result<Verdict, GradeError>, Vec<Entry>) {
         let Self {
             grader,
             submission,
@@ -135,7 +135,7 @@ pub(super) fn settings(server: &OpenAiServer) -> JudgeSettings {
     }
 }
 
-pub(crate) fn texts(entries: &[Entry], kind: EntryType) -> Vec<&str> {
+pub(super) fn texts(entries: &[Entry], kind: EntryType) -> Vec<&str> {
     let of_kind = entries.iter().filter(|entry| entry.kind == kind);
     of_kind.map(|entry| entry.content.as_str()).collect()
 }

@@ -1,6 +1,6 @@
 //! The rubric grader against a scripted server, recordings and hand-written answers.
 
-pub(crate) mod bench;
+mod bench;
 mod errors;
 mod failures;
 mod gates;
