@@ -5,6 +5,9 @@ use serde::Serialize;
 /// The normal distribution's 97.5th percentile: intervals hold 95 %.
 const Z: f64 = 1.959_964;
 
+/// Below this, a kappa is 0: sums of shares are exact to about 1e-15.
+const ROUNDING: f64 = 1e-9;
+
 /// Resamples behind the interval of kappa.
 pub(super) const RESAMPLES: usize = 4_000;
 
@@ -115,7 +118,9 @@ impl Confusion {
         let label_yes = share(self.labelled_yes(), self.total())?;
         let judge_yes = share(self.true_accepts + self.false_accepts, self.total())?;
         let by_chance = label_yes * judge_yes + (1.0 - label_yes) * (1.0 - judge_yes);
-        (by_chance < 1.0).then(|| (accuracy - by_chance) / (1.0 - by_chance))
+        let kappa = (accuracy - by_chance) / (1.0 - by_chance);
+        // What differs from chance by rounding alone is chance.
+        (by_chance < 1.0).then_some(if kappa.abs() < ROUNDING { 0.0 } else { kappa })
     }
 
     /// As many cases, drawn from these with replacement.
