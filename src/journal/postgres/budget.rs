@@ -50,14 +50,26 @@ impl PgLeases {
                 share: row.try_get("share")?,
             });
         }
-        let share = grant(ask.wanted, &others);
+        let own: Option<(f64, bool)> = sqlx::query_as(
+            "SELECT share, older_until > clock_timestamp() FROM assay.share
+             WHERE budget = $1 AND holder = $2 AND until > clock_timestamp()",
+        )
+        .bind(&self.budget)
+        .bind(&ask.holder)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let share = match (own, grant(ask.wanted, &others)) {
+            // One larger lease is remembered, so a share that has just become smaller does not become smaller still.
+            (Some((held, true)), share) if share < held => held,
+            (_, share) => share,
+        };
         sqlx::query(
             "INSERT INTO assay.share AS s (budget, holder, wanted, share, until)
              VALUES ($1, $2, $3, $4, clock_timestamp() + $5 * interval '1 millisecond')
              ON CONFLICT (budget, holder) DO UPDATE
              SET wanted = excluded.wanted, share = excluded.share, until = excluded.until,
-                 older_share = greatest(s.share, CASE WHEN s.older_until > clock_timestamp() THEN s.older_share END),
-                 older_until = s.until",
+                 older_share = CASE WHEN excluded.share < s.share THEN s.share ELSE s.older_share END,
+                 older_until = CASE WHEN excluded.share < s.share THEN s.until ELSE s.older_until END",
         )
         .bind(&self.budget)
         .bind(&ask.holder)

@@ -22,6 +22,18 @@ async fn a_share_grows_only_when_the_lease_of_whoever_had_it_has_ended() {
     // `a` makes room, and may still be using what it had.
     assert_eq!(leases.ask(&ask("a", 1.0)).await.unwrap().share, 0.5);
     assert_eq!(leases.ask(&ask("b", 1.0)).await.unwrap().share, 0.0);
+    // Asking again does not lengthen what it had before.
+    let older = "SELECT older_until::text FROM assay.share WHERE holder = 'a'";
+    let before: String = sqlx::query_scalar(older)
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(leases.ask(&ask("a", 1.0)).await.unwrap().share, 0.5);
+    let after: String = sqlx::query_scalar(older)
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(before, after);
     sqlx::query("UPDATE assay.share SET older_until = now() WHERE holder = 'a'")
         .execute(&journal.pool())
         .await
