@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::agreement::Interval;
 use super::report::{CalibrationReport, CaseReport};
+use crate::graders::rubric::{criterion_label, met_word};
 use crate::report::Room;
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -158,7 +159,7 @@ fn disagreement(case: &CaseReport, bytes: usize) -> Disagreement {
     let criteria = said.map_or_else(Vec::new, |said| {
         let criteria = said.criteria.iter().map(|(id, met)| {
             let label = case.labels.get(id);
-            let wanted = format!("criterion:{id}");
+            let wanted = criterion_label(id);
             let text = said.evidence.iter().find(|(label, _)| *label == wanted);
             CriterionSaid {
                 id: id.clone(),
@@ -190,8 +191,4 @@ fn outcome_word(accept: Option<bool>) -> &'static str {
         Some(false) => "retry",
         None => "no decision",
     }
-}
-
-fn met_word(met: bool) -> &'static str {
-    if met { "met" } else { "not met" }
 }

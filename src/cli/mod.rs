@@ -21,6 +21,7 @@ mod follow;
 mod health;
 mod keys;
 mod log;
+mod network;
 mod new;
 mod parked;
 mod parts;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::network::NetworkArgs;
 use super::probes::Needs;
 use super::{CliError, Exit, parts};
 use crate::audit::{Sealer, seal_until_stopped};
@@ -52,10 +53,8 @@ pub(super) struct WorkArgs {
     #[cfg(debug_assertions)]
     #[arg(long, hide = true, value_name = "JOB")]
     crash_job: Option<String>,
-    /// Fetches attachments from private addresses and over http, in debug builds, for tests
-    #[cfg(debug_assertions)]
-    #[arg(long, hide = true)]
-    any_network: bool,
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 impl WorkArgs {
@@ -70,18 +69,6 @@ impl WorkArgs {
     #[expect(clippy::unused_self, reason = "the flag exists in debug builds only")]
     fn crash(&self) -> Crash {
         Crash::default()
-    }
-
-    fn network(&self) -> Network {
-        #[cfg(debug_assertions)]
-        let any = self.any_network;
-        #[cfg(not(debug_assertions))]
-        let any = false;
-        Network {
-            allow_private: any,
-            allow_http: any,
-            gone_for_good: false,
-        }
     }
 }
 
@@ -151,7 +138,7 @@ pub(super) async fn run(args: WorkArgs, common: &CommonArgs) -> Result<Exit, Cli
         clock: Clock::system(),
         metrics,
         heart,
-        settings: settings(&config, args.network()),
+        settings: settings(&config, args.network.network()),
         crash: args.crash(),
     });
     let address = health.as_ref().map(HealthServer::address);

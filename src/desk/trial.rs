@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::digest::Digest;
-use crate::evidence::{self, Network, Sources};
+use crate::evidence::{Network, Sources};
 use crate::graders::rubric::{CallKeeper, Judge};
 use crate::graders::{Context, Grader, JudgeSlots, Tools};
 use crate::job::Job;
@@ -22,7 +22,7 @@ use crate::plan::{Plan, PlannedGrader};
 use crate::sandbox::Sandbox;
 use crate::submission::Submission;
 use crate::verdict::{GradeError, Verdict};
-use crate::verify::{undecided, verify_with};
+use crate::verify::{collect_hand_in, undecided, verify_with};
 
 /// Longest trial.
 const LONGEST: Duration = Duration::from_secs(600);
@@ -91,7 +91,7 @@ impl Trial {
                     Ok(Arc::new(Noted { grader, notes }) as Arc<dyn Grader>)
                 })
                 .collect();
-            let collected = evidence::collect(submission, sources).await;
+            let collected = collect_hand_in(submission, sources, &context).await;
             let verification = match (graders, collected) {
                 (Ok(graders), Ok(submission)) => verify_with(&submission, plan, &graders, &context).await,
                 (Err(error), _) | (_, Err(error)) => undecided(error, Vec::new(), &context).await,

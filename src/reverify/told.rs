@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::entry::{Entry, EntryType};
+use crate::graders::rubric::read_answer;
 use crate::submission::RecordedFile;
 use crate::verdict::Provenance;
 
@@ -61,10 +62,7 @@ fn criterion(content: &str) -> Option<(String, String, Criterion)> {
     if grader.contains([':', ' ', '\n']) {
         return None;
     }
-    let (met, reason) = match words.strip_prefix("not met: ") {
-        Some(reason) => (false, reason),
-        None => (true, words.strip_prefix("met: ")?),
-    };
+    let (met, reason) = read_answer(words)?;
     let reason = reason.to_owned();
     Some((grader.to_owned(), id.to_owned(), Criterion { met, reason }))
 }

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::network::NetworkArgs;
 use super::pause::ByArg;
 use super::{CliError, Exit};
 use crate::config::CommonArgs;
-use crate::evidence::Network;
 use ready::Ready;
 
 /// Flags of `assay reverify`.
@@ -69,24 +69,8 @@ pub(super) struct ReverifyArgs {
     by: ByArg,
     #[command(flatten)]
     sets: SetArgs,
-    /// Fetches attachments from private addresses and over http, in debug builds, for tests
-    #[cfg(debug_assertions)]
-    #[arg(long, hide = true)]
-    any_network: bool,
-}
-
-impl ReverifyArgs {
-    fn network(&self) -> Network {
-        #[cfg(debug_assertions)]
-        let any = self.any_network;
-        #[cfg(not(debug_assertions))]
-        let any = false;
-        Network {
-            allow_private: any,
-            allow_http: any,
-            gone_for_good: false,
-        }
-    }
+    #[command(flatten)]
+    network: NetworkArgs,
 }
 
 /// Many at once.
@@ -144,7 +128,7 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(args: ReverifyArgs, common: &CommonArgs) -> Result<Exit, CliError> {
-    let ready = Ready::new(common, args.network()).await?;
+    let ready = Ready::new(common, args.network.network()).await?;
     let ReverifyArgs { sets, by, .. } = &args;
     if sets.list {
         return set::list(&ready, args.json).await;

@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::criterion::Criterion;
 use super::grader::Rubric;
+use super::met::{criterion_label, met_word};
 use super::score::tally;
 use super::shown::Shown;
 use crate::entry::{Audience, cut};
@@ -82,13 +83,13 @@ impl Rubric {
     }
 
     fn evidence(&self, criterion: &Criterion, answer: &Answer, log: &Log) -> Evidence {
-        let word = if answer.met { "met" } else { "not met" };
+        let word = met_word(answer.met);
         let evidence = answer.evidence.as_ref().map_or_else(String::new, |evidence| {
             format!("\nevidence: {}", cut(evidence, MAX_EVIDENCE_BYTES))
         });
         let reason = cut(&answer.reason, MAX_EVIDENCE_BYTES);
         Evidence {
-            label: format!("criterion:{}", criterion.id),
+            label: criterion_label(&criterion.id),
             text: log.clean(&format!("{word}: {reason}{evidence}")),
             audience: self.audience,
         }

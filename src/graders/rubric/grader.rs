@@ -13,6 +13,7 @@ use super::finding::Finding;
 use super::influence;
 use super::judge::Judge;
 use super::keeper::CallKeeper;
+use super::met::met_word;
 use super::panel::{self, Count, Seat, Vote};
 use super::settings::Settings;
 use super::shown::{self, Shown};
@@ -281,10 +282,8 @@ impl Rubric {
             Ok(answers) => answers,
             Err(error) => return format!("none ({})", error.kind),
         };
-        let word = |(criterion, answer): (&Criterion, &Answer)| {
-            let met = if answer.met { "met" } else { "not met" };
-            format!("{} {met}", criterion.id)
-        };
+        let word =
+            |(criterion, answer): (&Criterion, &Answer)| format!("{} {}", criterion.id, met_word(answer.met));
         let words: Vec<_> = self.settings.criteria.iter().zip(answers).map(word).collect();
         words.join(", ")
     }

@@ -46,7 +46,7 @@ pub use credulous::Leaning;
 pub use defences::{Defence, Defences, weakened};
 pub use judge::{Judge, JudgeError, JudgeMode};
 pub use keeper::{CallKeeper, nothing_kept};
-pub use met::criteria_met;
+pub use met::{criteria_met, criterion_label, met_word, read_answer};
 pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
 pub use money::{Money, Price};
 

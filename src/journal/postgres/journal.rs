@@ -34,26 +34,12 @@ impl Journal for PgJournal {
     async fn append(&self, id: VerificationId, entries: Vec<Entry>) -> Result<(), JournalError> {
         let mut transaction = self.pool().begin().await?;
         // Appends of the same verification take turns.
-        let running =
-            sqlx::query("SELECT id FROM assay.verification WHERE id = $1 AND ended_at IS NULL FOR UPDATE")
-                .bind(id.uuid())
-                .fetch_optional(&mut *transaction)
-                .await?;
-        if running.is_none() {
-            return Err(JournalError::NotUnderWay(id));
-        }
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{SELECT_VERIFICATION} WHERE v.id = $1"
-        )))
-        .bind(id.uuid())
-        .fetch_one(&mut *transaction)
-        .await?;
         let VerificationRow {
             job_id,
             entries: length,
             head,
             ..
-        } = verification(&row)?;
+        } = under_way(&mut transaction, id).await?;
         let mut chain = Chain { length, head };
         for entry in entries {
             let Link {
@@ -168,13 +154,11 @@ pub(super) async fn begin(connection: &mut PgConnection, new: &NewVerification) 
     Ok(())
 }
 
-/// Ends a verification with its outcome, and the decision or the error as JSON; within a transaction.
-pub(super) async fn conclude(
+/// The verification, locked until the transaction ends.
+async fn under_way(
     transaction: &mut PgConnection,
     id: VerificationId,
-    (outcome, content): (&str, &str),
-    at: Timestamp,
-) -> Result<(), JournalError> {
+) -> Result<VerificationRow, JournalError> {
     let running =
         sqlx::query("SELECT id FROM assay.verification WHERE id = $1 AND ended_at IS NULL FOR UPDATE")
             .bind(id.uuid())
@@ -187,9 +171,19 @@ pub(super) async fn conclude(
         "{SELECT_VERIFICATION} WHERE v.id = $1"
     )))
     .bind(id.uuid())
-    .fetch_one(&mut *transaction)
+    .fetch_one(transaction)
     .await?;
-    let VerificationRow { entries, head, .. } = verification(&row)?;
+    verification(&row)
+}
+
+/// Ends a verification with its outcome, and the decision or the error as JSON; within a transaction.
+pub(super) async fn conclude(
+    transaction: &mut PgConnection,
+    id: VerificationId,
+    (outcome, content): (&str, &str),
+    at: Timestamp,
+) -> Result<(), JournalError> {
+    let VerificationRow { entries, head, .. } = under_way(transaction, id).await?;
     sqlx::query(
         "UPDATE assay.verification SET ended_at = $2, outcome = $3, decision = $4, entries = $5, head = $6
          WHERE id = $1",

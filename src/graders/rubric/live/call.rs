@@ -1,37 +1,29 @@
 //! One call: the request, and the answer as it streams in.
 
 use std::collections::HashSet;
-use std::error::Error as StdError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_openai::Client;
-use async_openai::error::OpenAIError;
 use futures_util::StreamExt as _;
-use reqwest::{StatusCode, redirect};
+use reqwest::redirect;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::super::answer::MAX_ANSWER_BYTES;
 use super::super::judge::{Finish, JudgeError, Question, Reply};
 use super::super::listener::Listener;
 use super::super::model::{JudgeSettings, ResponseFormat};
 use super::super::money::Money;
 use super::chunk::Chunk;
 use super::endpoint::Endpoint;
-use super::transport::{StatusError, Transport};
-use crate::entry::cut;
+use super::failure::{Failed, call_error, innermost, is_refused_as_it_is, is_turned_away, stream_error};
+use super::hearing::Hearing;
+use super::transport::Transport;
 use crate::metrics::{CallEnd, Metrics, Usage};
 use crate::model_call::{CallFinish, ModelCall, TokenUsage};
 use crate::pacing::{Ended, Turn};
 use crate::verdict::{ErrorKind, GradeError, Recourse};
-
-/// Most bytes of reasoning that are passed on; a model that thinks without end is cut off.
-const MAX_REASONING_BYTES: usize = 2 * 1024 * 1024;
-
-/// Longest model name that is taken from a server, in bytes.
-const MAX_MODEL_BYTES: usize = 200;
 
 /// Bytes of text for a token, and tokens of a picture, roughly.
 const BYTES_PER_TOKEN: usize = 3;
@@ -47,22 +39,6 @@ pub(in super::super) fn tokens_of(bytes: usize) -> u64 {
 
 /// Tokens of an answer, where nobody has set a limit to it.
 const USUAL_ANSWER: u32 = 1_000;
-
-/// A call that gave no answer.
-struct Failed {
-    error: GradeError,
-    /// For how long the endpoint wants no other.
-    retry_after: Option<Duration>,
-}
-
-impl From<GradeError> for Failed {
-    fn from(error: GradeError) -> Self {
-        Self {
-            error,
-            retry_after: None,
-        }
-    }
-}
 
 /// A model behind an endpoint.
 pub(in super::super) struct Live {
@@ -301,195 +277,4 @@ impl Live {
         }
         Ok(request)
     }
-}
-
-/// What was heard of an answer so far.
-#[derive(Default)]
-struct Hearing {
-    refusal: bool,
-    reasoning_bytes: usize,
-    model: Option<String>,
-    finish: Option<Finish>,
-}
-
-impl Hearing {
-    async fn take(&mut self, chunk: Chunk, listener: &mut Listener) -> Result<(), GradeError> {
-        if chunk.error.is_some_and(|error| !error.is_null()) {
-            let message = "the endpoint reported an error in the middle of the answer";
-            return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
-        }
-        let usage = chunk.usage.and_then(|usage| serde_json::from_value(usage).ok());
-        listener.usage = usage.or(listener.usage);
-        self.model = self.model.take().or(chunk.model);
-        let Some(choice) = chunk.choices.and_then(|choices| choices.into_iter().next()) else {
-            return Ok(());
-        };
-        if let Some(delta) = choice.delta {
-            let reasoning = delta.reasoning_content.or(delta.reasoning).unwrap_or_default();
-            self.reasoning_bytes += reasoning.len();
-            listener.hear(&reasoning).await;
-            let content = delta.content.unwrap_or_default();
-            listener.hear(&content).await;
-            listener.answer.push_str(&content);
-            self.refusal |= delta.refusal.is_some_and(|refusal| !refusal.is_empty());
-            if listener.answer.len() > MAX_ANSWER_BYTES || self.reasoning_bytes > MAX_REASONING_BYTES {
-                self.finish = Some(Finish::TooLong);
-            }
-        }
-        if let (None, Some(reason)) = (self.finish, choice.finish_reason) {
-            self.finish = match reason.as_str() {
-                "length" | "max_tokens" => Some(Finish::Truncated),
-                "content_filter" | "refusal" | "safety" => Some(Finish::Refused),
-                // The server gave up in the middle.
-                "error" | "abort" | "cancelled" => None,
-                _ => Some(Finish::Complete),
-            };
-        }
-        Ok(())
-    }
-
-    fn reply(self, asked_model: Option<&str>, listener: &Listener) -> Result<Reply, GradeError> {
-        let Some(finish) = self.finish else {
-            let message = "the model's answer ended without a finish_reason: it is cut off";
-            return Err(GradeError::new(ErrorKind::ModelStreamCut, message));
-        };
-        Ok(Reply {
-            text: listener.answer.clone(),
-            finish: if self.refusal { Finish::Refused } else { finish },
-            model: cut(
-                self.model.as_deref().or(asked_model).unwrap_or_default(),
-                MAX_MODEL_BYTES,
-            ),
-            usage: listener.usage,
-        })
-    }
-}
-
-/// What a call that gave no stream means. Nothing of the answer's body is in the text.
-fn call_error(error: &OpenAIError) -> Failed {
-    let error = match error {
-        OpenAIError::Boxed(boxed) => match boxed.downcast_ref::<StatusError>() {
-            Some(error) => {
-                return Failed {
-                    error: status_error(error),
-                    retry_after: error
-                        .retry_after
-                        .map(|seconds| Duration::from_secs(seconds.into())),
-                };
-            }
-            None => GradeError::new(ErrorKind::ModelUnavailable, "the model's endpoint cannot be used"),
-        },
-        OpenAIError::Reqwest(error) => {
-            let what = if error.is_connect() {
-                "cannot be reached"
-            } else if error.is_timeout() {
-                "does not answer in time"
-            } else {
-                "broke off the connection"
-            };
-            let message = format!("the model's endpoint {what}: {}", innermost(error));
-            GradeError::new(ErrorKind::ModelUnavailable, message)
-        }
-        OpenAIError::InvalidArgument(_) => GradeError::new(
-            ErrorKind::ModelRequestRefused,
-            "the request cannot be written as JSON",
-        ),
-        OpenAIError::ApiError(_)
-        | OpenAIError::JSONDeserialize(..)
-        | OpenAIError::FileSaveError(_)
-        | OpenAIError::FileReadError(_)
-        | OpenAIError::StreamError(_) => stream_error(error),
-    };
-    error.into()
-}
-
-/// Whether the question never reached a model: nobody charges for that.
-fn is_turned_away(error: &OpenAIError) -> bool {
-    match error {
-        OpenAIError::Boxed(boxed) => boxed.downcast_ref::<StatusError>().is_some(),
-        OpenAIError::Reqwest(error) => error.is_connect(),
-        _ => false,
-    }
-}
-
-/// Whether the endpoint may take the same question without a schema: it found something wrong with the request, and
-/// not with its size.
-fn is_refused_as_it_is(error: &OpenAIError) -> bool {
-    let OpenAIError::Boxed(boxed) = error else {
-        return false;
-    };
-    boxed.downcast_ref::<StatusError>().is_some_and(|error| {
-        let wrong = matches!(
-            error.status,
-            StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
-        );
-        wrong && error.code.as_deref() != Some("context_length_exceeded")
-    })
-}
-
-fn stream_error(error: &OpenAIError) -> GradeError {
-    let message = match error {
-        OpenAIError::JSONDeserialize(..) => "the endpoint sent an event that is no chat completion",
-        _ => "the connection broke off in the middle of the model's answer",
-    };
-    GradeError::new(ErrorKind::ModelStreamCut, message)
-}
-
-fn status_error(error: &StatusError) -> GradeError {
-    let code = error
-        .code
-        .as_ref()
-        .map(|code| format!(" ({code})"))
-        .unwrap_or_default();
-    let status = error.status.as_u16();
-    let (kind, advice) = match error.status {
-        StatusCode::TOO_MANY_REQUESTS => {
-            let wait = error
-                .retry_after
-                .map_or_else(String::new, |seconds| format!(" for {seconds} s"));
-            (
-                ErrorKind::ModelRateLimited,
-                format!("it asks us to slow down{wait}"),
-            )
-        }
-        StatusCode::REQUEST_TIMEOUT => (
-            ErrorKind::ModelUnavailable,
-            "it did not get the request in time".to_owned(),
-        ),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
-            ErrorKind::ModelRequestRefused,
-            "check the judge's key and what it may use".to_owned(),
-        ),
-        StatusCode::NOT_FOUND => (
-            ErrorKind::ModelRequestRefused,
-            "check the judge's base URL and model name".to_owned(),
-        ),
-        status if status.is_server_error() => (
-            ErrorKind::ModelUnavailable,
-            "it has trouble of its own".to_owned(),
-        ),
-        StatusCode::PAYLOAD_TOO_LARGE => (
-            ErrorKind::JudgeInputTooLarge,
-            "lower max_input_bytes in the plan".to_owned(),
-        ),
-        _ if error.code.as_deref() == Some("context_length_exceeded") => (
-            ErrorKind::JudgeInputTooLarge,
-            "lower max_input_bytes in the plan".to_owned(),
-        ),
-        _ => (
-            ErrorKind::ModelRequestRefused,
-            "it refuses the request: check model name and parameters".to_owned(),
-        ),
-    };
-    let message = format!("the model's endpoint answered with status {status}{code}: {advice}");
-    GradeError::new(kind, message)
-}
-
-/// The cause at the bottom, e.g. `connection refused`: free of addresses and of what the endpoint sent.
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -6,6 +6,8 @@
 mod call;
 mod chunk;
 mod endpoint;
+mod failure;
+mod hearing;
 mod transport;
 
 pub(super) use call::{Live, tokens_of};
