@@ -75,7 +75,6 @@ impl Writers {
                 outcome: Outcome::Verified,
                 message: serde_json::to_vec(&message).unwrap(),
                 traceparent: None,
-                republish_after: LEASE,
             },
             outcome: Outcome::Verified.as_str(),
             error: None,

@@ -34,7 +34,7 @@ use crate::telemetry::VerificationSpan;
 use crate::verdict::ErrorKind;
 use crate::verify::{collect_hand_in, undecided, verify};
 
-/// An outcome that the broker has not confirmed is published again after this long.
+/// An outcome that was published again and is still not confirmed is published once more after this long.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
 
 /// A job that has waited for a judge for so long is brought back by the sweeper when judges have nothing to do.
@@ -323,7 +323,6 @@ impl Worker {
                     outcome: decision.outcome,
                     message,
                     traceparent: hand_in.traceparent.clone(),
-                    republish_after: REPUBLISH_AFTER,
                 };
                 return Ok((state, Then::Done));
             }

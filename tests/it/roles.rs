@@ -183,7 +183,6 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
             outcome: Outcome::Verified,
             message: b"{}".to_vec(),
             traceparent: None,
-            republish_after: Duration::ZERO,
         },
         EndingState::Waits {
             after: Duration::ZERO,

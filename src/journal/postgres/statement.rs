@@ -156,13 +156,9 @@ impl<'a> Columns<'a> {
         };
         match state {
             EndingState::Decided {
-                message,
-                traceparent,
-                republish_after,
-                ..
+                message, traceparent, ..
             } => Self {
                 state: "decided",
-                due_ms: Some(milliseconds(*republish_after)),
                 message: Some(message),
                 traceparent: traceparent.as_deref(),
                 ..empty
@@ -204,7 +200,11 @@ macro_rules! write_with {
                    message, traceparent, reason, detail, for_judge)
     ), ended AS (
         UPDATE assay.claim c
-        SET state = e.state, due_at = now() + e.due_ms * interval '1 millisecond', holder = NULL, starts = 0, for_judge = e.for_judge,
+        SET state = e.state,
+            -- Decided: published again, unless confirmed, when the lease would have ended. An indexed column that stays as it
+            -- was spares the row new entries in every index.
+            due_at = CASE WHEN e.state = 'decided' THEN c.due_at ELSE now() + e.due_ms * interval '1 millisecond' END,
+            holder = NULL, starts = 0, for_judge = e.for_judge,
             tries = c.tries + e.tries, not_found = c.not_found + e.not_found,
             first_not_found = CASE WHEN e.not_found > 0 THEN coalesce(c.first_not_found, now())
                                    ELSE c.first_not_found END

@@ -39,7 +39,7 @@ pub struct Written {
 /// What a claim becomes when its verification ends.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EndingState {
-    /// Decided: the message is published from now on until it is confirmed.
+    /// Decided: the message is published from now on, and again when the lease would have ended, until it is confirmed.
     Decided {
         /// The answer.
         outcome: Outcome,
@@ -47,8 +47,6 @@ pub enum EndingState {
         message: Vec<u8>,
         /// W3C trace context.
         traceparent: Option<String>,
-        /// When it is published again, unless confirmed by then.
-        republish_after: Duration,
     },
     /// Comes back.
     Waits {

@@ -84,7 +84,6 @@ impl World {
                 outcome,
                 message: serde_json::to_vec(&message).unwrap(),
                 traceparent: None,
-                republish_after: LEASE,
             },
             (outcome.as_str(), None),
             (links, head),

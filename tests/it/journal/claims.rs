@@ -78,7 +78,6 @@ pub(super) fn decided() -> EndingState {
         outcome: Outcome::Verified,
         message: b"{\"outcome\":\"verified\"}".to_vec(),
         traceparent: Some("00-1-1-01".into()),
-        republish_after: Duration::from_secs(60),
     }
 }
 

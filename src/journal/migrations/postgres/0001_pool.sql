@@ -21,7 +21,7 @@ CREATE TABLE assay.claim (
     first_not_found timestamptz,
     received_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (job_id, attempt)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 45);                             -- written again when it ends: beside itself, without new index entries
 CREATE INDEX claim_due ON assay.claim (due_at) WHERE due_at IS NOT NULL;
 
 -- What was handed in at one attempt: the submitted-job message with the whole job, kept whatever becomes of the queue.
