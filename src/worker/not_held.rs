@@ -4,7 +4,9 @@ use super::Worker;
 use super::delivery::{DeliveryError, Then};
 use super::intake::{self, HandIn};
 use super::retry;
-use crate::journal::{ClaimAnswer, SUSPECT_AFTER};
+use crate::job::JobId;
+use crate::journal::{Chain, ClaimAnswer, Ending, EndingState, NewParked, SUSPECT_AFTER, Written};
+use crate::queue::Lane;
 
 impl Worker {
     /// Answers a delivery whose claim is not ours to take.
@@ -37,10 +39,10 @@ impl Worker {
                     "{} runs never ended, the last of them alone in its worker",
                     SUSPECT_AFTER + 1
                 );
-                self.journal
-                    .within(self.journal.park_claimed(about, "kills-worker", &detail))
-                    .await?;
-                self.metrics.parked("kills-worker");
+                let parking = self.journal.park_claimed(about, "kills-worker", &detail);
+                if self.journal.within(parking).await? {
+                    self.metrics.parked("kills-worker");
+                }
                 Ok(Then::Done)
             }
         }
@@ -52,26 +54,76 @@ impl Worker {
         reason: &'static str,
         detail: &str,
     ) -> Result<Then, DeliveryError> {
-        let parked = intake::changed(hand_in, reason, detail);
+        let parked = intake::apart(hand_in, reason, detail);
         self.journal.within(self.journal.park(&parked)).await?;
         self.metrics.parked(reason);
         Ok(Then::Done)
     }
 
+    /// Answers a delivery for which there is no plan here.
     pub(super) async fn park_unplanned(
         &self,
         hand_in: &HandIn,
-        reason: &'static str,
-        detail: &str,
+        lane: Lane,
+        (reason, detail): (&'static str, &str),
     ) -> Result<Then, DeliveryError> {
-        let claim = intake::unplanned(hand_in);
-        let answer = self
+        let claim = intake::unplanned(hand_in, lane);
+        let parking = self
             .journal
-            .within(self.journal.claim_unplanned(&claim, reason, detail))
-            .await?;
-        if answer == ClaimAnswer::Ended {
+            .claim_unplanned(&claim, (reason, detail), retry::without_plan);
+        match self.journal.within(parking).await? {
+            Some(answer) => self.not_held(hand_in, answer).await,
+            None => {
+                tracing::warn!(reason, detail, "a submission is parked");
+                self.metrics.parked(reason);
+                Ok(Then::Done)
+            }
+        }
+    }
+
+    /// Sets aside a message that cannot be graded. Where a claim keeps it, the claim is parked: it would be overdue for ever.
+    pub(super) async fn set_aside(
+        &self,
+        parked: NewParked,
+        claimed: Option<(JobId, u32)>,
+    ) -> Result<Then, DeliveryError> {
+        let (reason, detail) = (parked.reason, &parked.detail);
+        tracing::warn!(reason, detail, "a message is parked");
+        let is_new = match &claimed {
+            Some((job_id, attempt)) => {
+                let parking = self.journal.park_claimed((job_id, *attempt), reason, detail);
+                self.journal.within(parking).await?
+            }
+            None => {
+                self.journal.within(self.journal.park(&parked)).await?;
+                true
+            }
+        };
+        if is_new {
             self.metrics.parked(reason);
         }
-        self.not_held(hand_in, answer).await
+        Ok(Then::Done)
+    }
+
+    /// Parks a claim that is held, since what it keeps cannot be read: nothing was judged.
+    pub(super) async fn park_held(
+        &self,
+        of: Written,
+        chain: Chain,
+        (reason, detail): (&'static str, String),
+    ) -> Result<Then, DeliveryError> {
+        tracing::warn!(reason, detail, "a submission is parked");
+        let ending = Ending {
+            of,
+            state: EndingState::Parked { reason, detail },
+            outcome: "error",
+            error: None,
+            chain,
+            at: self.clock.now(),
+        };
+        if self.writer.end(ending, Vec::new()).await? {
+            self.metrics.parked(reason);
+        }
+        Ok(Then::Done)
     }
 }
