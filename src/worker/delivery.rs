@@ -113,7 +113,7 @@ impl Worker {
             Err(error) => return Err(error.into()),
         };
         let hand_in = match &held.kept {
-            Some(kept) => match hand_in.as_kept(kept) {
+            Some(kept) => match hand_in.rebuilt_from(kept) {
                 Ok(hand_in) => hand_in,
                 Err(unreadable) => return self.park_held(of, chain, unreadable).await,
             },

@@ -18,6 +18,9 @@ use crate::submission::Submission;
 /// Ids longer than this are nobody's.
 const MAX_ID_BYTES: usize = 256;
 
+/// Why something goes to a person: the reason in kebab-case, and the detail.
+pub(super) type Unusable = (&'static str, String);
+
 /// A message as it came.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
@@ -34,7 +37,7 @@ pub(super) struct HandIn {
     /// What was handed in, its attachments not yet collected.
     pub(super) submission: Submission,
     /// The plan that judges it, or why none does: then it is parked, unless it is decided already.
-    pub(super) plan: Result<Arc<Plan>, (&'static str, String)>,
+    pub(super) plan: Result<Arc<Plan>, Unusable>,
     /// Digest of how the message names the plan.
     pub(super) plan_choice: Digest,
     /// The message with the whole job.
@@ -187,14 +190,14 @@ pub(super) async fn read(
 }
 
 /// The plan that judges, or the reason why none does.
-fn choose(plans: &Plans, choice: Option<&PlanChoice>) -> Result<Arc<Plan>, (&'static str, String)> {
+fn choose(plans: &Plans, choice: Option<&PlanChoice>) -> Result<Arc<Plan>, Unusable> {
     plans
         .of(choice)
         .map_err(|error| (error.reason(), escape_control(&error.to_string())))
 }
 
 /// The job of a message that a claim keeps, or the reason why there is none.
-fn kept_job(message: &[u8]) -> Result<(Box<Job>, Option<PlanChoice>), (&'static str, String)> {
+fn kept_job(message: &[u8]) -> Result<(Box<Job>, Option<PlanChoice>), Unusable> {
     match SubmittedJob::parse_kept(message) {
         Ok(SubmittedJob {
             work: Work::Whole(job),
@@ -215,7 +218,7 @@ impl HandIn {
     ///
     /// # Errors
     /// Reason and detail, where what is kept cannot be read.
-    pub(super) fn as_kept(self, kept: &Arc<Vec<u8>>) -> Result<Self, (&'static str, String)> {
+    pub(super) fn rebuilt_from(self, kept: &Arc<Vec<u8>>) -> Result<Self, Unusable> {
         if **kept == *self.message {
             return Ok(self);
         }
@@ -232,7 +235,7 @@ impl HandIn {
 
 fn hand_in(
     job: &Job,
-    plan: Result<Arc<Plan>, (&'static str, String)>,
+    plan: Result<Arc<Plan>, Unusable>,
     plan_choice: Digest,
     message: Arc<Vec<u8>>,
     traceparent: Option<String>,
@@ -308,12 +311,12 @@ mod tests {
     fn the_task_is_the_one_that_was_claimed_and_calling_it_off_counts_whenever_it_comes() {
         let kept = Arc::new(message(json!({})));
         let later = json!({"prompt": "changed", "price_cents": 7, "status": "cancelled", "cancellation_requested": true});
-        let judged = at_hand(later).as_kept(&kept).unwrap();
+        let judged = at_hand(later).rebuilt_from(&kept).unwrap();
         assert_eq!(judged.submission.task.prompt, "agreed");
         assert_eq!((judged.price_cents, &judged.message), (None, &kept));
         assert!(judged.cancelled && judged.cancellation_requested);
         let cancelled = Arc::new(message(json!({"status": "cancelled"})));
-        assert!(at_hand(json!({})).as_kept(&cancelled).unwrap().cancelled);
+        assert!(at_hand(json!({})).rebuilt_from(&cancelled).unwrap().cancelled);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Worker;
 use super::delivery::{DeliveryError, Then};
-use super::intake::{self, HandIn};
+use super::intake::{self, HandIn, Unusable};
 use super::retry;
 use crate::job::JobId;
 use crate::journal::{Chain, ClaimAnswer, Ending, EndingState, NewParked, SUSPECT_AFTER, Written};
@@ -110,7 +110,7 @@ impl Worker {
         &self,
         of: Written,
         chain: Chain,
-        (reason, detail): (&'static str, String),
+        (reason, detail): Unusable,
     ) -> Result<Then, DeliveryError> {
         tracing::warn!(reason, detail, "a submission is parked");
         let ending = Ending {
