@@ -27,7 +27,8 @@ GRANT SELECT ON assay.migration TO assay_worker, assay_settlement, assay_operato
 GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, assay.verification, assay.parked,
                          assay.model_call
     TO assay_worker;
-GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found, first_not_found)
+GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found_file, not_found,
+              first_not_found)
     ON assay.claim TO assay_worker;
 GRANT SELECT, INSERT, DELETE ON assay.share TO assay_worker;
 GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO assay_worker;
@@ -67,7 +68,7 @@ GRANT UPDATE (reason, released_at) ON assay.held TO assay_settlement;
 GRANT SELECT ON ALL TABLES IN SCHEMA assay TO assay_operator;
 GRANT INSERT ON assay.act, assay.switch TO assay_operator;
 GRANT UPDATE (is_on, by, reason, at) ON assay.switch TO assay_operator;
-GRANT UPDATE (state, due_at, starts, tries, not_found, first_not_found) ON assay.claim TO assay_operator;
+GRANT UPDATE (state, due_at, starts, tries, not_found_file, not_found, first_not_found) ON assay.claim TO assay_operator;
 GRANT UPDATE (closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_operator;
 GRANT UPDATE (approved_by, approved_at) ON assay.held TO assay_operator;
 GRANT UPDATE (closed_at, closed_by, closed_reason) ON assay.exception TO assay_operator;

@@ -68,7 +68,7 @@ impl Case {
             attempt,
         };
         let handed_in = journal.hand_in(job_id, attempt).await?.ok_or_else(erased)?;
-        let job = match SubmittedJob::parse(&handed_in)?.work {
+        let job = match SubmittedJob::parse_kept(&handed_in)?.work {
             Work::Whole(job) => *job,
             Work::Thin { .. } => return Err(erased()),
         };

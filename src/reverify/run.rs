@@ -13,7 +13,7 @@ use super::evidence::{Originals, obtain};
 use super::told::Told;
 use crate::clock::Clock;
 use crate::entry::{Audience, Entry, LogEntry, VerificationId};
-use crate::evidence::{Network, Sources};
+use crate::evidence::{GoneForGood, Network, Sources};
 use crate::graders::rubric::Judge;
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::journal::{
@@ -79,7 +79,7 @@ impl Reverifier {
         let sources = Sources {
             network: Some(Network {
                 // Whoever is gone now is told with both hashes.
-                gone_for_good: true,
+                gone_for_good: GoneForGood::Everything,
                 ..self.network
             }),
             ..Sources::default()

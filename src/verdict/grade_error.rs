@@ -8,6 +8,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::digest::Digest;
+
 /// What becomes of a grade error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -206,6 +208,8 @@ pub struct GradeError {
     pub kind: ErrorKind,
     /// What happened and what to do next, for the operator.
     pub message: String,
+    /// What it is about, where trouble with one thing must not count as trouble with another: digest of a file's URL.
+    pub about: Option<Digest>,
 }
 
 impl GradeError {
@@ -214,6 +218,16 @@ impl GradeError {
         Self {
             kind,
             message: message.into(),
+            about: None,
+        }
+    }
+
+    /// The same, about that.
+    #[must_use]
+    pub fn about(self, about: Digest) -> Self {
+        Self {
+            about: Some(about),
+            ..self
         }
     }
 

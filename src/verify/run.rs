@@ -290,7 +290,8 @@ fn failed_gates<'a>(plan: &'a Plan, results: &'a [Option<Graded>]) -> impl Itera
 
 /// Ends without a decision and tells so: also for whoever meets trouble before the graders do.
 pub async fn undecided(error: GradeError, graders: Vec<GraderReport>, context: &Context) -> Verification {
-    let error = GradeError::new(error.kind, context.log.clean(&error.message));
+    let message = context.log.clean(&error.message);
+    let error = GradeError { message, ..error };
     let content = json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
     context.log.result(Audience::Public, &content).await;
     let text = format!("no decision, {}: {}", error.kind, error.message);

@@ -187,7 +187,7 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
         EndingState::Waits {
             after: Duration::ZERO,
             counts: true,
-            not_found: true,
+            not_found: Some(assay::digest::Digest::of(b"url")),
             for_judge: true,
         },
         EndingState::Parked {
@@ -251,9 +251,10 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
         plan_choice: Digest::of(b"choice"),
         message: Arc::new(b"{}".to_vec()),
         traceparent: None,
+        has_judge: false,
     };
     worker
-        .claim_unplanned(&unplanned, "plan-unknown", "d")
+        .claim_unplanned(&unplanned, ("plan-unknown", "d"), |_| None)
         .await
         .unwrap();
     let parked = NewParked {

@@ -75,6 +75,7 @@ const CLAIM_COLUMNS: &[&str] = &[
     "starts",
     "for_judge",
     "tries",
+    "not_found_file",
     "not_found",
     "first_not_found",
 ];

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::claims::milliseconds;
 use super::statement::{End, Entries, Repeated, write};
 use super::{PgJournal, is_passing};
+use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
 use crate::journal::{Chain, JournalError, Link};
@@ -54,8 +55,8 @@ pub enum EndingState {
         after: Duration,
         /// Whether it counts as a try.
         counts: bool,
-        /// Whether an attachment answered 404 or 410.
-        not_found: bool,
+        /// Digest of the URL of an attachment that answered 404 or 410.
+        not_found: Option<Digest>,
         /// Whether it waits for a judge: then a delivery of the judges' lane may take it before its time.
         for_judge: bool,
     },

@@ -36,7 +36,7 @@ async fn workers_may_die_at_every_point_of_a_delivery() {
     for point in CrashPoint::ALL {
         let submissions = mixed(point.as_str(), count);
         deployment.insert(&submissions).await;
-        deployment.publish(&submissions).await;
+        deployment.publish_half_thin(&submissions).await;
         attempted += count;
         before = before.max(deployment.money().await);
         for kill in 0..kills {
