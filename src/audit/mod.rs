@@ -21,3 +21,4 @@ pub use finding::{Finding, What};
 pub use prove::{Proof, prove};
 pub use run::{Anchored, AuditError, AuditReport, Progress, audit};
 pub use sealer::{SealTrouble, Sealer, seal_until_stopped};
+pub(crate) use told::{contradicts_log, contradicts_receipt};

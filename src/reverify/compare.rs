@@ -10,8 +10,9 @@ use super::run::Reverified;
 use super::told::{Criterion, Told};
 use crate::digest::Digest;
 use crate::entry::VerificationId;
+use crate::graders::rubric::JudgeMode;
 use crate::job::JobId;
-use crate::message::GraderWords;
+use crate::message::{GraderWords, OutcomeMessage};
 use crate::outcome::GraderEnd;
 use crate::plan::PlanRef;
 use crate::verdict::{Provenance, Score};
@@ -33,6 +34,10 @@ pub struct Comparison {
     pub graders: Vec<GraderPair>,
     /// What was not the same.
     pub differences: Vec<Difference>,
+    /// Interpreters that judged then and were not kept: those of today have taken their place.
+    pub missing_runtimes: Vec<Digest>,
+    /// Whether the plan of then came to the same from the answers of then; none where something else was asked for.
+    pub replays: Option<bool>,
 }
 
 /// One of the two.
@@ -96,19 +101,32 @@ pub struct CriterionPair {
 /// Something that was not the same then and now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// `plan`, `prompt`, `script`, `model`, `runtime`, `engine`, `fuel`, `memory` or `evidence`.
+    /// What judged: `plan`, `prompt`, `script`, `model`, `runtime`, `engine`, `fuel`, `memory` or `evidence`. What was said:
+    /// `outcome`, `verdict`, `score`, `reason` or `criterion`.
     pub what: &'static str,
     /// The grader that it is about.
     pub grader: Option<String>,
+    /// The criterion that it is about.
+    pub criterion: Option<String>,
     /// Then.
     pub then: String,
     /// Now.
     pub now: String,
 }
 
+impl Difference {
+    /// Whether it is about what was said, and not about what judged.
+    pub fn is_said(&self) -> bool {
+        matches!(
+            self.what,
+            "outcome" | "verdict" | "score" | "reason" | "criterion"
+        )
+    }
+}
+
 impl Comparison {
     /// Compares a case with its verification again.
-    pub fn of(case: &Case, plan: &PlanRef, now: &Reverified) -> Self {
+    pub fn of(case: &Case, plan: &PlanRef, now: &Reverified, missing_runtimes: Vec<Digest>) -> Self {
         let message = &case.message;
         let then = Side {
             verification_id: message.verification_id,
@@ -134,27 +152,26 @@ impl Comparison {
         let words = now.verification.graders.iter().cloned().map(GraderWords::from);
         let words: Vec<_> = words.collect();
         let graders = pairs((&message.graders, &case.told), (&words, &now.told));
-        let mut differences = Vec::new();
-        differ(
-            &mut differences,
-            "plan",
-            None,
-            &words_of(&then.plan),
-            &words_of(&side.plan),
-        );
+        let mut differences = Differences::default();
+        differences.note("plan", About::All, &words_of(&then.plan), &words_of(&side.plan));
         if let Ok(decision) = decision {
             let (then, now) = (message.receipt.evidence, decision.evidence);
-            differ(
-                &mut differences,
-                "evidence",
-                None,
-                &then.to_string(),
-                &now.to_string(),
-            );
+            differences.note("evidence", About::All, &then.to_string(), &now.to_string());
         }
         for pair in &graders {
             what_ran(&mut differences, pair);
         }
+        differences.note("outcome", About::All, then.outcome, side.outcome);
+        differences.note(
+            "score",
+            About::All,
+            &words_of_score(then.score),
+            &words_of_score(side.score),
+        );
+        for pair in &graders {
+            what_was_said(&mut differences, pair);
+        }
+        let replayed = now.preview.as_ref().filter(|_| now.judge == JudgeMode::Kept);
         Self {
             job_id: case.job.id.clone(),
             attempt: case.decision.attempt,
@@ -162,8 +179,15 @@ impl Comparison {
             then,
             now: side,
             graders,
-            differences,
+            differences: differences.0,
+            missing_runtimes,
+            replays: replayed.and_then(|now| replays(message, now)),
         }
+    }
+
+    /// Whether kept answers have led to something else than they did then: the fault is ours, and says nothing of the work.
+    pub fn does_not_replay(&self) -> bool {
+        self.replays == Some(false)
     }
 
     /// Whether there is a decision to compare with.
@@ -172,8 +196,23 @@ impl Comparison {
     }
 }
 
+/// Whether a verification from the answers of then came to the same: outcome, and every verdict and score. None where another
+/// plan judged.
+pub fn replays(then: &OutcomeMessage, now: &OutcomeMessage) -> Option<bool> {
+    let said = |message: &OutcomeMessage| {
+        let graders = message.graders.iter();
+        let graders = graders.map(|words| (words.name.clone(), words.verdict, words.score));
+        (message.outcome, message.score, graders.collect::<Vec<_>>())
+    };
+    (then.plan.digest == now.plan.digest).then(|| said(then) == said(now))
+}
+
 fn words_of(plan: &PlanRef) -> String {
     format!("{} {}", plan.name, plan.digest)
+}
+
+fn words_of_score(score: Option<Score>) -> String {
+    score.map_or_else(|| "none".to_owned(), |score| score.to_string())
 }
 
 fn pairs(then: (&[GraderWords], &Told), now: (&[GraderWords], &Told)) -> Vec<GraderPair> {
@@ -216,21 +255,57 @@ fn pairs(then: (&[GraderWords], &Told), now: (&[GraderWords], &Told)) -> Vec<Gra
         .collect()
 }
 
-fn what_ran(differences: &mut Vec<Difference>, pair: &GraderPair) {
+/// What a difference is about.
+#[derive(Clone, Copy)]
+enum About<'a> {
+    All,
+    Grader(&'a str),
+    Criterion(&'a str, &'a str),
+}
+
+#[derive(Default)]
+struct Differences(Vec<Difference>);
+
+impl Differences {
+    fn note(&mut self, what: &'static str, about: About<'_>, then: &str, now: &str) {
+        if then == now {
+            return;
+        }
+        let (grader, criterion) = match about {
+            About::All => (None, None),
+            About::Grader(grader) => (Some(grader), None),
+            About::Criterion(grader, criterion) => (Some(grader), Some(criterion)),
+        };
+        self.0.push(Difference {
+            what,
+            grader: grader.map(str::to_owned),
+            criterion: criterion.map(str::to_owned),
+            then: then.to_owned(),
+            now: now.to_owned(),
+        });
+    }
+}
+
+/// Compares what ran; of a grader that is in one plan only, the plans tell.
+fn what_ran(differences: &mut Differences, pair: &GraderPair) {
     let (Some(then), Some(now)) = (&pair.then, &pair.now) else {
         return;
     };
-    let (Some(old), Some(new)) = (&then.ran, &now.ran) else {
-        return;
-    };
+    // A log that tells nothing of what ran is told as such.
+    let nothing = Provenance::default();
+    let (old, new) = (
+        then.ran.as_ref().unwrap_or(&nothing),
+        now.ran.as_ref().unwrap_or(&nothing),
+    );
     let (artifact, engine) = if now.kind == "rubric" {
         ("prompt", "model")
     } else {
         ("script", "engine")
     };
-    let digest = |digest: Option<Digest>| digest.map_or_else(String::new, |digest| digest.to_string());
-    let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let none = || "none".to_owned();
+    let digest = |digest: Option<Digest>| digest.map_or_else(none, |digest| digest.to_string());
+    let number = |number: Option<u64>| number.map_or_else(none, |number| number.to_string());
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(none);
     let fields = [
         (artifact, digest(old.artifact), digest(new.artifact)),
         ("runtime", digest(old.runtime), digest(new.runtime)),
@@ -243,23 +318,30 @@ fn what_ran(differences: &mut Vec<Difference>, pair: &GraderPair) {
         ),
     ];
     for (what, then, now) in fields {
-        differ(differences, what, Some(&pair.name), &then, &now);
+        differences.note(what, About::Grader(&pair.name), &then, &now);
     }
 }
 
-fn differ(
-    differences: &mut Vec<Difference>,
-    what: &'static str,
-    grader: Option<&str>,
-    then: &str,
-    now: &str,
-) {
-    if then != now {
-        differences.push(Difference {
-            what,
-            grader: grader.map(str::to_owned),
-            then: then.to_owned(),
-            now: now.to_owned(),
-        });
+fn what_was_said(differences: &mut Differences, pair: &GraderPair) {
+    let (Some(then), Some(now)) = (&pair.then, &pair.now) else {
+        return;
+    };
+    let about = About::Grader(&pair.name);
+    differences.note("verdict", about, then.verdict.as_str(), now.verdict.as_str());
+    differences.note(
+        "score",
+        about,
+        &words_of_score(then.score),
+        &words_of_score(now.score),
+    );
+    differences.note("reason", about, &then.reason, &now.reason);
+    let met = |said: &Option<Criterion>| match said {
+        None => "not told",
+        Some(Criterion { met: true, .. }) => "met",
+        Some(Criterion { met: false, .. }) => "not met",
+    };
+    for criterion in &pair.criteria {
+        let about = About::Criterion(&pair.name, &criterion.id);
+        differences.note("criterion", about, met(&criterion.then), met(&criterion.now));
     }
 }

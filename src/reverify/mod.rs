@@ -9,7 +9,8 @@
 //! on --publish ──> the decision that is overturned, once; its message, confirmed  publish
 //! ```
 //!
-//! Nothing moves until somebody publishes: a preview receipt pays nobody.
+//! Nothing moves until somebody publishes: a preview receipt pays nobody. What is read from the database is believed as far as the
+//! receipt of the decision in dispute signs it, and that receipt as far as the trust file goes.
 
 mod case;
 mod compare;
@@ -22,7 +23,7 @@ mod runtimes;
 mod told;
 
 pub use case::Case;
-pub use compare::{Comparison, CriterionPair, Difference, GraderPair, GraderView, Side};
+pub use compare::{Comparison, CriterionPair, Difference, GraderPair, GraderView, Side, replays};
 pub use error::ReverifyError;
 pub use evidence::{ChangedFile, Originals};
 pub use plans::PlanWanted;

@@ -3,18 +3,20 @@
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::{CliError, Exit};
 use super::ready::{How, Ready};
 use super::select::{Kept, create};
 use super::table::Table;
-use super::{ReverifyArgs, agreed};
+use super::{ReverifyArgs, agreed, note};
 use crate::causes::in_full;
+use crate::entry::VerificationId;
 use crate::journal::{DisputeItem, DisputeSet, NewDispute, SetLock, SetState};
 use crate::reverify::{Case, PlanWanted, Published, ReverifyError};
 
-pub(super) async fn list(ready: &Ready, as_json: bool) -> Result<Exit, CliError> {
+pub(super) async fn list(ready: &Ready, as_json: bool, told: &mut Value) -> Result<Exit, CliError> {
+    let mut values = Vec::new();
     for set in ready
         .journal
         .dispute_sets(None)
@@ -23,30 +25,31 @@ pub(super) async fn list(ready: &Ready, as_json: bool) -> Result<Exit, CliError>
     {
         let count = ready.journal.dispute_items(&set.name).await;
         let count = count.map_err(CliError::trouble)?.len();
-        if as_json {
-            say!(
-                "{}",
-                json!({
-                    "set": set.name, "state": set.state.as_str(), "decisions": count, "by": set.by,
-                    "reason": set.reason, "created_at": set.created_at, "ended_by": set.ended_by,
-                })
-            );
-        } else {
-            say!(
-                "{}  {}  {count} decisions  {:.0} by {}: {}",
-                set.name,
-                set.state.as_str(),
-                set.created_at,
-                set.by,
-                set.reason
-            );
-        }
+        values.push(json!({
+            "set": set.name, "state": set.state.as_str(), "decisions": count, "by": set.by,
+            "reason": set.reason, "created_at": set.created_at, "ended_by": set.ended_by,
+        }));
+        let text = format!(
+            "{}  {}  {count} decisions  {:.0} by {}: {}",
+            set.name,
+            set.state.as_str(),
+            set.created_at,
+            set.by,
+            set.reason
+        );
+        note(as_json, &text)?;
     }
+    told["sets"] = values.into();
     Ok(Exit::Good)
 }
 
 /// Makes the set or goes on with it, then shows it.
-pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<Exit, CliError> {
+pub(super) async fn preview(
+    ready: &Ready,
+    name: &str,
+    args: &ReverifyArgs,
+    told: &mut Value,
+) -> Result<Exit, CliError> {
     let sets = &args.sets;
     let selects = sets.since.is_some()
         || sets.until.is_some()
@@ -60,7 +63,10 @@ pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> R
                 "there is a set `{name}` already: leave the selection away to go on with it, or choose another name"
             )));
         }
-        Some(set) => set,
+        Some(set) => {
+            judges_alike(&set, args)?;
+            set
+        }
         None if !selects => {
             return Err(CliError::usage(anyhow!(
                 "there is no set `{name}`: say which decisions it is about, e.g. --since, --plan or --where outcome=retry"
@@ -76,8 +82,35 @@ pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> R
         judge_all(ready, &set, args).await?;
     }
     let table = Table::of(ready, &set).await?;
-    table.print(args.json)?;
+    table.tell(args.json, told)?;
+    told["receipts_checked"] = ready.trust().is_some().into();
+    if let Some(unchecked) = ready.unchecked() {
+        note(args.json, &unchecked)?;
+    }
     Ok(table.exit())
+}
+
+/// Whoever goes on with a set judges as it was begun, for the reason that was given.
+fn judges_alike(set: &DisputeSet, args: &ReverifyArgs) -> Result<(), CliError> {
+    let kept = Kept::of(set)?;
+    let other = [
+        ("--judge", args.judge.is_none_or(|judge| judge == kept.judge)),
+        (
+            "--samples",
+            args.samples.is_none() || args.samples == kept.samples,
+        ),
+        (
+            "--reason",
+            args.reason.as_ref().is_none_or(|reason| *reason == set.reason),
+        ),
+    ];
+    match other.iter().find(|(_, same)| !same) {
+        None => Ok(()),
+        Some((flag, _)) => Err(CliError::usage(anyhow!(
+            "the set `{}` was made with another {flag}: leave it away to go on with the set, or make one of another name",
+            set.name
+        ))),
+    }
 }
 
 async fn find(ready: &Ready, name: &str) -> Result<Option<DisputeSet>, CliError> {
@@ -106,8 +139,7 @@ pub(super) fn is_judged(item: &DisputeItem) -> bool {
 
 /// Judges what was not judged yet, side by side.
 async fn judge_all(ready: &Ready, set: &DisputeSet, args: &ReverifyArgs) -> Result<(), CliError> {
-    let kept: Kept = serde_json::from_str(&set.selection)
-        .map_err(|error| CliError::trouble(anyhow!("the set `{}` cannot be read: {error}", set.name)))?;
+    let kept = Kept::of(set)?;
     let plan = match kept.plan {
         None => PlanWanted::Then,
         Some(digest) => {
@@ -179,7 +211,7 @@ async fn judge_one(ready: &Ready, set: &DisputeSet, how: &How, item: &DisputeIte
         reason: set.reason.clone(),
     };
     let judging = async {
-        let case = Case::load(&ready.journal, &item.job_id, Some(item.attempt)).await?;
+        let case = Case::load(&ready.journal, ready.trust(), &item.job_id, Some(item.attempt)).await?;
         if case.decision.verification_id != item.disputes {
             let what = "it is not the effective decision any more".to_owned();
             return Err(ReverifyError::Inconsistent {
@@ -211,7 +243,12 @@ fn progress(count: usize, hidden: bool) -> ProgressBar {
 }
 
 /// Publishes what changed, all or none; called again, goes on publishing what the broker has not confirmed.
-pub(super) async fn apply(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<Exit, CliError> {
+pub(super) async fn apply(
+    ready: &Ready,
+    name: &str,
+    args: &ReverifyArgs,
+    told: &mut Value,
+) -> Result<Exit, CliError> {
     let set = known(ready, name).await?;
     let _alone = lock(ready, name).await?;
     match set.state {
@@ -219,33 +256,23 @@ pub(super) async fn apply(ready: &Ready, name: &str, args: &ReverifyArgs) -> Res
             return Err(CliError::usage(anyhow!("the set `{name}` was cancelled")));
         }
         SetState::Applied => {
+            tell(ready, name, told).await?;
             let sent = ready.send(None).await?;
-            if !args.json {
-                say!("the set `{name}` was applied before; {sent} messages were left to publish");
-            }
+            let text = format!("the set `{name}` was applied before; {sent} messages were left to publish");
+            note(args.json, &text)?;
         }
         SetState::Open => {
+            let trust = ready.needs_trust()?;
             let table = Table::of(ready, &set).await?;
-            if table.unfinished() > 0 {
-                return Err(CliError::usage(anyhow!(
-                    "{} decisions of the set `{name}` were not judged again yet: `assay reverify --set {name}` goes on",
-                    table.unfinished()
-                )));
-            }
-            if !args.json {
-                table.print(false)?;
-            }
+            table.tell(args.json, told)?;
+            refuse_unjudged(&table, name, args.sets.without_errors)?;
             let previews = table.changed_previews();
             if !agreed(&format!("Publish {} decisions?", previews.len()), args.yes)? {
-                if !args.json {
-                    say!("nothing has moved");
-                }
+                note(args.json, "nothing has moved")?;
                 return Ok(Exit::No);
             }
-            let stored = ready
-                .publisher()
-                .store(&previews, &args.by.name, Some(name))
-                .await;
+            let publisher = ready.publisher();
+            let stored = publisher.store(&previews, trust, &args.by.name, Some(name)).await;
             match stored.map_err(CliError::trouble)? {
                 Published::Stored => {}
                 Published::SetEnded => {
@@ -253,47 +280,78 @@ pub(super) async fn apply(ready: &Ready, name: &str, args: &ReverifyArgs) -> Res
                         "somebody has ended the set `{name}` meanwhile"
                     )));
                 }
-                Published::NotEffective(which) => {
-                    let which: Vec<_> = which.iter().map(ToString::to_string).collect();
-                    return Err(CliError {
-                        exit: Exit::No,
-                        error: anyhow!(
-                            "nothing of the set `{name}` is published: decisions that it would overturn are not effective \
-                             any more (by the verifications {}); cancel it and make another",
-                            which.join(", ")
-                        ),
-                    });
-                }
+                Published::NotEffective(which) => return Err(not_effective(name, &which)),
             }
+            told["state"] = SetState::Applied.as_str().into();
             if !previews.is_empty() {
                 ready.send(None).await?;
             }
-            if !args.json {
-                say!("applied: {} decisions are published", previews.len());
-            }
+            note(
+                args.json,
+                &format!("applied: {} decisions are published", previews.len()),
+            )?;
         }
     }
-    if args.json {
-        Table::of(ready, &known(ready, name).await?).await?.print(true)?;
-    }
+    tell(ready, name, told).await?;
     Ok(Exit::Good)
 }
 
-pub(super) async fn cancel(ready: &Ready, name: &str, by: &str) -> Result<Exit, CliError> {
+/// The set as it is now, for a program.
+async fn tell(ready: &Ready, name: &str, told: &mut Value) -> Result<(), CliError> {
+    *told = Table::of(ready, &known(ready, name).await?).await?.value();
+    Ok(())
+}
+
+/// A set is applied as a whole: what was not judged is in it, too.
+fn refuse_unjudged(table: &Table, name: &str, without_errors: bool) -> Result<(), CliError> {
+    let (errors, unfinished) = table.unjudged();
+    if unfinished > 0 {
+        return Err(CliError::usage(anyhow!(
+            "{unfinished} decisions of the set `{name}` were not judged again yet: `assay reverify --set {name}` goes on"
+        )));
+    }
+    if errors > 0 && !without_errors {
+        return Err(CliError::usage(anyhow!(
+            "{errors} decisions of the set `{name}` could not be judged again: `assay reverify --set {name}` tries them once \
+             more; --without-errors leaves them as they are and closes the set"
+        )));
+    }
+    Ok(())
+}
+
+fn not_effective(name: &str, which: &[VerificationId]) -> CliError {
+    let which: Vec<_> = which.iter().map(ToString::to_string).collect();
+    CliError {
+        exit: Exit::No,
+        error: anyhow!(
+            "nothing of the set `{name}` is published: decisions that it would overturn are not effective any more (by the \
+             verifications {}); cancel it and make another",
+            which.join(", ")
+        ),
+    }
+}
+
+pub(super) async fn cancel(
+    ready: &Ready,
+    name: &str,
+    args: &ReverifyArgs,
+    told: &mut Value,
+) -> Result<Exit, CliError> {
     known(ready, name).await?;
     let _alone = lock(ready, name).await?;
-    if !ready
-        .journal
-        .cancel_set(name, by)
-        .await
-        .map_err(CliError::trouble)?
-    {
-        let state = known(ready, name).await?.state;
+    let cancelled = ready.journal.cancel_set(name, &args.by.name).await;
+    let cancelled = cancelled.map_err(CliError::trouble)?;
+    let state = known(ready, name).await?.state;
+    *told = json!({ "set": name, "state": state.as_str() });
+    if !cancelled {
         return Err(CliError::usage(anyhow!(
             "the set `{name}` is {} already",
             state.as_str()
         )));
     }
-    say!("cancelled: nothing of the set `{name}` moves anything");
+    note(
+        args.json,
+        &format!("cancelled: nothing of the set `{name}` moves anything"),
+    )?;
     Ok(Exit::Good)
 }

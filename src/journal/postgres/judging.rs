@@ -61,8 +61,8 @@ impl PgJournal {
         &self,
         (job_id, of_attempt): (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
-        let rows = sqlx::query(
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
+        let row = sqlx::query(
             "SELECT * FROM assay.model_call
              WHERE job_id = $1 AND attempt = $2 AND key = $3 AND finish = 'complete' AND rejected IS NULL
                  AND answer IS NOT NULL
@@ -73,8 +73,10 @@ impl PgJournal {
         .bind(key.as_bytes())
         .fetch_optional(&self.pool())
         .await?;
-        let call = rows.as_ref().map(model_call).transpose()?;
-        Ok(call.filter(ModelCall::is_reusable))
+        let Some(row) = row else { return Ok(None) };
+        let of = row.try_get::<Uuid, _>("verification_id")?.into();
+        let call = model_call(&row)?;
+        Ok(call.is_reusable().then_some((of, call)))
     }
 
     pub(super) async fn select_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError> {
