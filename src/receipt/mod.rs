@@ -232,7 +232,7 @@ mod tests {
         // Receipts outlive programs: whoever changes this text changes the contract.
         insta::assert_snapshot!(
             hex::encode(receipt().signed_bytes()),
-            @"61737361792d726563656970742d76310070734e4abc08a25423066d056e058914bb1e6e23d8ff13532591cac7c28b83dc"
+            @"61737361792d726563656970742d763100a23a9356fe2ab718a8c2208b2bb37b702ea7bbc2199712287f722316b7fa6bda"
         );
     }
 }

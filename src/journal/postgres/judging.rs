@@ -1,5 +1,7 @@
 //! Calls of models: kept, found again, added up.
 
+use std::collections::HashSet;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -85,6 +87,25 @@ impl PgJournal {
             .fetch_all(&self.pool())
             .await?;
         rows.iter().map(model_call).collect()
+    }
+
+    /// Which of these verifications have asked a model.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn with_calls(&self, ids: &[VerificationId]) -> Result<HashSet<VerificationId>, JournalError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        self.within(async {
+            let found: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT v.id FROM unnest($1) v (id)
+                 WHERE EXISTS (SELECT FROM assay.model_call c WHERE c.verification_id = v.id)",
+            )
+            .bind(ids)
+            .fetch_all(&self.pool())
+            .await?;
+            Ok(found.into_iter().map(VerificationId::from).collect())
+        })
+        .await
     }
 
     pub(super) async fn select_spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {

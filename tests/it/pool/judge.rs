@@ -67,7 +67,11 @@ async fn answer(state: &State) -> Response<Body> {
         let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
         return down.body(Body::from("down")).unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(state.millis.load(Ordering::Relaxed))).await;
+    // Looked at again and again: a test may let the judge go on that it has held.
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(state.millis.load(Ordering::Relaxed)) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let words = json!({"good": {"reason": "It is.", "met": true}}).to_string();
     let events = [content(&words), finish("stop"), usage(100, 20)];
     let mut body: String = events
