@@ -159,6 +159,13 @@ async fn told(
             ))
         })
         .await?;
+    // An erasure takes the hand-in, too; without entries nobody can say what the message may be believed.
+    if entries.iter().any(|entry| entry.erased.is_some()) {
+        return Err(ReverifyError::Erased {
+            job_id: job_id.clone(),
+            attempt: message.attempt,
+        });
+    }
     let inconsistent = |what: &str| ReverifyError::Inconsistent {
         id,
         what: what.to_owned(),

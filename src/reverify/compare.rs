@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::case::Case;
+use super::difference::{About, Difference, Differences, score_words, what_ran, what_was_said};
 use super::run::Reverified;
 use super::told::{Criterion, Told};
 use crate::digest::Digest;
@@ -98,32 +99,6 @@ pub struct CriterionPair {
     pub now: Option<Criterion>,
 }
 
-/// Something that was not the same then and now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// What judged: `plan`, `prompt`, `script`, `model`, `runtime`, `engine`, `fuel`, `memory` or `evidence`. What was said:
-    /// `outcome`, `verdict`, `score`, `reason` or `criterion`.
-    pub what: &'static str,
-    /// The grader that it is about.
-    pub grader: Option<String>,
-    /// The criterion that it is about.
-    pub criterion: Option<String>,
-    /// Then.
-    pub then: String,
-    /// Now.
-    pub now: String,
-}
-
-impl Difference {
-    /// Whether it is about what was said, and not about what judged.
-    pub fn is_said(&self) -> bool {
-        matches!(
-            self.what,
-            "outcome" | "verdict" | "score" | "reason" | "criterion"
-        )
-    }
-}
-
 impl Comparison {
     /// Compares a case with its verification again.
     pub fn of(case: &Case, plan: &PlanRef, now: &Reverified, missing_runtimes: Vec<Digest>) -> Self {
@@ -165,8 +140,8 @@ impl Comparison {
         differences.note(
             "score",
             About::All,
-            &words_of_score(then.score),
-            &words_of_score(side.score),
+            &score_words(then.score),
+            &score_words(side.score),
         );
         for pair in &graders {
             what_was_said(&mut differences, pair);
@@ -179,7 +154,7 @@ impl Comparison {
             then,
             now: side,
             graders,
-            differences: differences.0,
+            differences: differences.into(),
             missing_runtimes,
             replays: replayed.and_then(|now| replays(message, now)),
         }
@@ -209,10 +184,6 @@ pub fn replays(then: &OutcomeMessage, now: &OutcomeMessage) -> Option<bool> {
 
 fn words_of(plan: &PlanRef) -> String {
     format!("{} {}", plan.name, plan.digest)
-}
-
-fn words_of_score(score: Option<Score>) -> String {
-    score.map_or_else(|| "none".to_owned(), |score| score.to_string())
 }
 
 fn pairs(then: (&[GraderWords], &Told), now: (&[GraderWords], &Told)) -> Vec<GraderPair> {
@@ -253,95 +224,4 @@ fn pairs(then: (&[GraderWords], &Told), now: (&[GraderWords], &Told)) -> Vec<Gra
             criteria: criteria(name),
         })
         .collect()
-}
-
-/// What a difference is about.
-#[derive(Clone, Copy)]
-enum About<'a> {
-    All,
-    Grader(&'a str),
-    Criterion(&'a str, &'a str),
-}
-
-#[derive(Default)]
-struct Differences(Vec<Difference>);
-
-impl Differences {
-    fn note(&mut self, what: &'static str, about: About<'_>, then: &str, now: &str) {
-        if then == now {
-            return;
-        }
-        let (grader, criterion) = match about {
-            About::All => (None, None),
-            About::Grader(grader) => (Some(grader), None),
-            About::Criterion(grader, criterion) => (Some(grader), Some(criterion)),
-        };
-        self.0.push(Difference {
-            what,
-            grader: grader.map(str::to_owned),
-            criterion: criterion.map(str::to_owned),
-            then: then.to_owned(),
-            now: now.to_owned(),
-        });
-    }
-}
-
-/// Compares what ran; of a grader that is in one plan only, the plans tell.
-fn what_ran(differences: &mut Differences, pair: &GraderPair) {
-    let (Some(then), Some(now)) = (&pair.then, &pair.now) else {
-        return;
-    };
-    // A log that tells nothing of what ran is told as such.
-    let nothing = Provenance::default();
-    let (old, new) = (
-        then.ran.as_ref().unwrap_or(&nothing),
-        now.ran.as_ref().unwrap_or(&nothing),
-    );
-    let (artifact, engine) = if now.kind == "rubric" {
-        ("prompt", "model")
-    } else {
-        ("script", "engine")
-    };
-    let none = || "none".to_owned();
-    let digest = |digest: Option<Digest>| digest.map_or_else(none, |digest| digest.to_string());
-    let number = |number: Option<u64>| number.map_or_else(none, |number| number.to_string());
-    let text = |text: &Option<String>| text.clone().unwrap_or_else(none);
-    let fields = [
-        (artifact, digest(old.artifact), digest(new.artifact)),
-        ("runtime", digest(old.runtime), digest(new.runtime)),
-        (engine, text(&old.engine), text(&new.engine)),
-        ("fuel", number(old.fuel), number(new.fuel)),
-        (
-            "memory",
-            number(old.peak_memory_bytes),
-            number(new.peak_memory_bytes),
-        ),
-    ];
-    for (what, then, now) in fields {
-        differences.note(what, About::Grader(&pair.name), &then, &now);
-    }
-}
-
-fn what_was_said(differences: &mut Differences, pair: &GraderPair) {
-    let (Some(then), Some(now)) = (&pair.then, &pair.now) else {
-        return;
-    };
-    let about = About::Grader(&pair.name);
-    differences.note("verdict", about, then.verdict.as_str(), now.verdict.as_str());
-    differences.note(
-        "score",
-        about,
-        &words_of_score(then.score),
-        &words_of_score(now.score),
-    );
-    differences.note("reason", about, &then.reason, &now.reason);
-    let met = |said: &Option<Criterion>| match said {
-        None => "not told",
-        Some(Criterion { met: true, .. }) => "met",
-        Some(Criterion { met: false, .. }) => "not met",
-    };
-    for criterion in &pair.criteria {
-        let about = About::Criterion(&pair.name, &criterion.id);
-        differences.note("criterion", about, met(&criterion.then), met(&criterion.now));
-    }
 }

@@ -14,6 +14,7 @@
 
 mod case;
 mod compare;
+mod difference;
 mod error;
 mod evidence;
 mod plans;
@@ -23,7 +24,8 @@ mod runtimes;
 mod told;
 
 pub use case::Case;
-pub use compare::{Comparison, CriterionPair, Difference, GraderPair, GraderView, Side, replays};
+pub use compare::{Comparison, CriterionPair, GraderPair, GraderView, Side, replays};
+pub use difference::Difference;
 pub use error::ReverifyError;
 pub use evidence::{ChangedFile, Originals};
 pub use plans::PlanWanted;

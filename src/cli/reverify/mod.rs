@@ -1,5 +1,6 @@
 //! `assay reverify`: judges again what was decided, and moves nothing until somebody says so.
 
+mod apply;
 mod one;
 mod ready;
 mod select;
@@ -157,7 +158,7 @@ async fn carry_out(args: &ReverifyArgs, common: &CommonArgs, told: &mut Value) -
     match (&args.job, &sets.set, &sets.apply, &sets.cancel) {
         (Some(job), ..) => one::run(&ready, job, args, told).await,
         (None, Some(name), ..) => set::preview(&ready, name, args, told).await,
-        (None, None, Some(name), _) => set::apply(&ready, name, args, told).await,
+        (None, None, Some(name), _) => apply::apply(&ready, name, args, told).await,
         (None, None, None, Some(name)) => set::cancel(&ready, name, args, told).await,
         (None, None, None, None) => Ok(Exit::Usage),
     }

@@ -47,6 +47,10 @@ fn every_trouble_of_judging_comes_back_or_waits_for_a_person_and_none_is_a_retry
             InfluenceSuspected,
         ),
         ("no recorded, scripted or kept answer fits", ReplayMismatch),
+        (
+            "a kept answer is not the one that the log of its verification names",
+            AnswerChanged,
+        ),
         ("the plan or its prompt is broken", PlanInvalid),
     ];
     let lines: Vec<_> = rows
