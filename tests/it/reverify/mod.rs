@@ -8,6 +8,7 @@ mod forged;
 mod json;
 mod once;
 mod replay;
+mod selection;
 mod set_refusals;
 mod sets;
 
