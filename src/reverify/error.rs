@@ -54,7 +54,7 @@ pub enum ReverifyError {
         source: ChainError,
     },
     /// What was stored with the decision does not fit together.
-    #[error("what is stored of verification {id} does not fit together: {what}")]
+    #[error("what is stored of verification {id} does not fit together: {what}; compare it with a backup")]
     Inconsistent {
         /// The verification.
         id: VerificationId,

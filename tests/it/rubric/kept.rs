@@ -151,7 +151,10 @@ async fn a_kept_answer_that_is_not_the_one_in_the_log_is_an_error_and_never_a_ve
         let judge = Judge::kept(kept.iter().cloned(), then.logged.clone());
         desk.grade(judge, false).await.0
     };
-    assert_eq!(judged_by(&[forged.clone()]).await, Err(ErrorKind::AnswerChanged));
+    assert_eq!(
+        judged_by(std::slice::from_ref(&forged)).await,
+        Err(ErrorKind::AnswerChanged)
+    );
     assert_eq!(judged_by(&[]).await, Err(ErrorKind::AnswerChanged));
     // Put in later, beside the one that was given: it is not heard.
     assert_eq!(judged_by(&[then.kept[0].clone(), forged]).await, first);
