@@ -145,6 +145,7 @@ fn message(new: &NewVerification, log_head: Digest, key: &SigningKey) -> Outcome
         runtimes: BTreeMap::new(),
         submission: new.submission,
         evidence: new.submission,
+        task: Digest::of(b"task"),
         log_head,
         decided_at,
         signature: String::new(),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::evidence::{Network, Sources};
-use crate::graders::rubric::{CallKeeper, Judge};
+use crate::graders::rubric::{CallKeeper, Judge, Paid};
 use crate::graders::{Context, Grader, JudgeSlots, Tools};
 use crate::job::Job;
 use crate::log::Log;
@@ -129,8 +129,8 @@ impl CallKeeper for Notes {
         Ok(())
     }
 
-    async fn paid(&self, _key: Digest) -> Result<Option<ModelCall>, GradeError> {
-        Ok(None)
+    async fn paid(&self, _key: Digest) -> Result<Paid, GradeError> {
+        Ok(Paid::Nothing)
     }
 
     async fn spent(&self) -> Result<Spent, GradeError> {

@@ -221,9 +221,13 @@ pub trait Journal: Send + Sync {
         call: &ModelCall,
     ) -> Result<(), JournalError>;
 
-    /// The latest answer to that question, from any verification of that hand-in, that may be used again.
-    async fn paid_call(&self, hand_in: (&JobId, u32), key: Digest)
-    -> Result<Option<ModelCall>, JournalError>;
+    /// The latest answer to that question, from any verification of that hand-in, that may be used again, and which
+    /// verification that was.
+    async fn paid_call(
+        &self,
+        hand_in: (&JobId, u32),
+        key: Digest,
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError>;
 
     /// The verification's calls of models in the order of time.
     async fn model_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError>;

@@ -216,7 +216,7 @@ impl Journal for SqliteJournal {
         &self,
         hand_in: (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
         self.select_paid_call(hand_in, key).await
     }
 

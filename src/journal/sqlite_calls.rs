@@ -63,7 +63,7 @@ impl SqliteJournal {
         &self,
         (job_id, attempt): (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
         let row = sqlx::query(
             "SELECT * FROM model_call
              WHERE job_id = ? AND attempt = ? AND key = ? AND finish = 'complete' AND rejected IS NULL
@@ -75,8 +75,9 @@ impl SqliteJournal {
         .bind(key.to_string())
         .fetch_optional(self.pool())
         .await?;
-        let call = row.as_ref().map(model_call).transpose()?;
-        Ok(call.filter(ModelCall::is_reusable))
+        let Some(row) = row else { return Ok(None) };
+        let (of, call) = (parsed(&row, "verification_id")?, model_call(&row)?);
+        Ok(call.is_reusable().then_some((of, call)))
     }
 
     pub(super) async fn select_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError> {

@@ -6,6 +6,7 @@ use crate::journal::{ChainError, JournalError};
 use crate::message::MessageError;
 use crate::plan::PlanError;
 use crate::queue::QueueError;
+use crate::receipt::ReceiptFault;
 use crate::sandbox::SandboxError;
 use crate::verdict::GradeError;
 
@@ -53,12 +54,35 @@ pub enum ReverifyError {
         source: ChainError,
     },
     /// What was stored with the decision does not fit together.
-    #[error("what is stored of verification {id} does not fit together: {what}")]
+    #[error("what is stored of verification {id} does not fit together: {what}; compare it with a backup")]
     Inconsistent {
         /// The verification.
         id: VerificationId,
         /// What does not fit.
         what: String,
+    },
+    /// The receipt of the decision in dispute is not one that settlement believed.
+    #[error(
+        "the receipt of verification {id}, which is in dispute, is not believed: {fault}; nothing is judged on what it does \
+         not sign: see `assay audit {job_id}`"
+    )]
+    Receipt {
+        /// The verification.
+        id: VerificationId,
+        /// The job.
+        job_id: JobId,
+        /// Why.
+        fault: ReceiptFault,
+    },
+    /// A preview speaks of something else than the decision that it would overturn.
+    #[error(
+        "the preview of verification {id} has another {what} than the decision that it would overturn: verify it again"
+    )]
+    OtherThanDisputed {
+        /// The verification.
+        id: VerificationId,
+        /// What.
+        what: &'static str,
     },
     /// Attachments are other ones than those that were judged.
     #[error("the attachments are not those that were judged: {}", list(.0))]

@@ -14,7 +14,7 @@ use super::told::Told;
 use crate::clock::Clock;
 use crate::entry::{Audience, Entry, LogEntry, VerificationId};
 use crate::evidence::{GoneForGood, Network, Sources};
-use crate::graders::rubric::Judge;
+use crate::graders::rubric::{Judge, JudgeMode};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::journal::{
     Cause, Journal as _, JournalError, JournalKeeper, NewDispute, NewVerification, PgJournal,
@@ -55,6 +55,8 @@ pub struct Reverifier {
 pub struct Reverified {
     /// Its id.
     pub id: VerificationId,
+    /// Where the judge's answers came from.
+    pub judge: JudgeMode,
     /// How it ended.
     pub verification: Verification,
     /// What would be published, with a receipt on which nothing moves; none without a decision.
@@ -106,6 +108,7 @@ impl Reverifier {
             judge_slots: JudgeSlots::Unlimited,
         };
         let about = (&new.job_id, new.attempt);
+        let mode = judge.mode();
         let tools = Tools {
             judge,
             // Somebody wants to hear the judge anew, or exactly what he said then.
@@ -153,6 +156,7 @@ impl Reverifier {
             .await?;
         Ok(Reverified {
             id: new.id,
+            judge: mode,
             told: Told::of(&entries),
             verification,
             preview,

@@ -105,6 +105,8 @@ kinds! {
     JudgeInputRedacted = "judge-input-redacted",
     /// No recorded or scripted answer fits the question.
     ReplayMismatch = "replay-mismatch",
+    /// A kept answer is not the one that the log of its verification names.
+    AnswerChanged = "answer-changed",
     /// A grader panicked: a defect of ours.
     GraderPanicked = "grader-panicked",
 }
@@ -145,6 +147,7 @@ impl ErrorKind {
             | Self::JudgeInputTooLarge
             | Self::JudgeInputRedacted
             | Self::ReplayMismatch
+            | Self::AnswerChanged
             | Self::GraderPanicked => Recourse::Permanent,
         }
     }

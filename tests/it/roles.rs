@@ -361,7 +361,7 @@ fn outcome_message() -> OutcomeMessage {
             "kid": "k1", "deployment": "main", "purpose": "settle", "trigger": "submission",
             "verification_id": id, "job_id": "job-1", "attempt": 0, "outcome": "verified", "score": 1.0,
             "receiver": "u2", "price_cents": 100, "plan": digest, "runtimes": {},
-            "submission": digest, "evidence": digest, "log_head": digest,
+            "submission": digest, "evidence": digest, "task": digest, "log_head": digest,
             "decided_at": "2026-11-24T09:00:00Z", "signature": "c2ln",
         },
     }))

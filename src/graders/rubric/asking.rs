@@ -8,14 +8,14 @@ use uuid::Uuid;
 
 use super::answer::AnswerError;
 use super::judge::{Finish, Judge, Message, Question, Reply};
-use super::keeper::CallKeeper;
+use super::keeper::{CallKeeper, Paid};
 use super::listener::Listener;
 use super::live::tokens_of;
 use super::money::in_cents;
 use crate::digest::Digest;
 use crate::entry::Audience;
 use crate::graders::Context;
-use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::model_call::{CallFinish, LoggedCall, ModelCall, TokenUsage};
 use crate::pacing::Turn;
 use crate::secrets::Redacted;
 use crate::verdict::{ErrorKind, GradeError};
@@ -47,8 +47,15 @@ impl Asker<'_> {
         question: &Question<'_>,
         read: impl Fn(&Reply) -> Result<T, AnswerError>,
     ) -> Result<Asked<T>, GradeError> {
-        if let Some(call) = self.calls.paid(question.key).await? {
-            return self.use_again(question, &call, read).await;
+        match self.calls.paid(question.key).await? {
+            Paid::Nothing => {}
+            Paid::Answer(call) => return self.use_again(question, &call, read).await,
+            Paid::NotBelieved(why) => {
+                let text = format!(
+                    "an answer paid for in an earlier run is not used, the judge is asked again: {why}"
+                );
+                self.context.log.info(Audience::Operator, text).await;
+            }
         }
         let (mut reply, plain) = self.call(question, &read).await;
         if plain && reply.is_err() {
@@ -98,6 +105,7 @@ impl Asker<'_> {
             grader: question.grader.to_owned(),
             ..paid.clone()
         };
+        self.log_call(&call).await;
         self.calls.keep(&call).await?;
         Ok(Asked {
             answer,
@@ -266,8 +274,8 @@ impl Asker<'_> {
             }
         };
         let heard = reply.is_ok() || !answer.is_empty();
-        call.answer_digest = heard.then(|| Digest::of(answer.as_bytes()));
         call.answer = heard.then(|| log.without_secrets(answer, &mut Redacted::default()));
+        call.answer_digest = call.answer.as_ref().map(|answer| Digest::of(answer.as_bytes()));
         let estimate = call.usage.filter(|_| listener.charged).map(|asked| TokenUsage {
             completion_tokens: tokens_of(listener.heard_bytes()),
             ..asked
@@ -302,6 +310,13 @@ impl Asker<'_> {
             cost.unwrap_or_default()
         );
         self.context.log.info(Audience::Operator, text).await;
+        self.log_call(call).await;
+    }
+
+    /// Names question and answer in the log, so that its chain binds what is kept of the call.
+    async fn log_call(&self, call: &ModelCall) {
+        let content = LoggedCall::of(call).to_value();
+        self.context.log.result(Audience::Operator, &content).await;
     }
 }
 

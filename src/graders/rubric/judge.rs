@@ -19,7 +19,7 @@ use super::scripted::Script;
 use super::settings::Settings;
 use crate::digest::{Digest, FieldHasher};
 use crate::metrics::Metrics;
-use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::model_call::{CallFinish, LoggedCalls, ModelCall, TokenUsage};
 use crate::pacing::Turn;
 use crate::plan::Plan;
 use crate::verdict::{ErrorKind, GradeError};
@@ -155,10 +155,11 @@ impl Judge {
         Ok(Self(Arc::new(Source::Scripted(Script::open(path)?))))
     }
 
-    /// Answers come from the calls that an earlier verification kept, in the order of time. A question that was not asked
-    /// then is an error ([`ErrorKind::ReplayMismatch`]); a call that failed then fails in the same way.
-    pub fn kept(calls: impl IntoIterator<Item = ModelCall>) -> Self {
-        Self(Arc::new(Source::Kept(Kept::new(calls))))
+    /// Answers come from the calls that an earlier verification kept, in the order of time, as far as its log names them. A
+    /// question that was not asked then is an error ([`ErrorKind::ReplayMismatch`]), an answer that is not the logged one is
+    /// another ([`ErrorKind::AnswerChanged`]); a call that failed then fails in the same way.
+    pub fn kept(calls: impl IntoIterator<Item = ModelCall>, logged: LoggedCalls) -> Self {
+        Self(Arc::new(Source::Kept(Kept::new(calls, logged))))
     }
 
     /// A judge of fixed rules that believes what it is told, undisturbed of that leaning: a structural test of the defences

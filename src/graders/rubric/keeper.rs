@@ -8,6 +8,17 @@ use crate::digest::Digest;
 use crate::model_call::{ModelCall, Spent};
 use crate::verdict::GradeError;
 
+/// What an earlier run over the same hand-in has paid for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Paid {
+    /// Nothing that may be used.
+    Nothing,
+    /// This answer.
+    Answer(Box<ModelCall>),
+    /// An answer that is not believed, and why: the question is asked again.
+    NotBelieved(String),
+}
+
 /// Keeps the calls of one verification.
 #[async_trait]
 pub trait CallKeeper: Send + Sync {
@@ -17,12 +28,12 @@ pub trait CallKeeper: Send + Sync {
     /// Where it cannot be written: a transient error.
     async fn keep(&self, call: &ModelCall) -> Result<(), GradeError>;
 
-    /// A reusable answer to that question, paid for at an earlier run over the same hand-in; none where there is none, or
+    /// A reusable answer to that question, paid for at an earlier run over the same hand-in; nothing where there is none, or
     /// where answers are not to be used again.
     ///
     /// # Errors
     /// Where it cannot be read: a transient error.
-    async fn paid(&self, key: Digest) -> Result<Option<ModelCall>, GradeError>;
+    async fn paid(&self, key: Digest) -> Result<Paid, GradeError>;
 
     /// What was spent so far, for the ceilings.
     ///
@@ -40,8 +51,8 @@ impl CallKeeper for NothingKept {
         Ok(())
     }
 
-    async fn paid(&self, _key: Digest) -> Result<Option<ModelCall>, GradeError> {
-        Ok(None)
+    async fn paid(&self, _key: Digest) -> Result<Paid, GradeError> {
+        Ok(Paid::Nothing)
     }
 
     async fn spent(&self) -> Result<Spent, GradeError> {

@@ -45,7 +45,7 @@ use crate::verdict::GradeError;
 pub use credulous::Leaning;
 pub use defences::{Defence, Defences, weakened};
 pub use judge::{Judge, JudgeError, JudgeMode};
-pub use keeper::{CallKeeper, nothing_kept};
+pub use keeper::{CallKeeper, Paid, nothing_kept};
 pub use met::{criteria_met, criterion_label, met_word, read_answer};
 pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
 pub use money::{Money, Price};

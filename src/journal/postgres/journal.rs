@@ -112,7 +112,7 @@ impl Journal for PgJournal {
         &self,
         hand_in: (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
         self.within(self.select_paid_call(hand_in, key)).await
     }
 

@@ -1,5 +1,7 @@
 //! Calls of models: kept, found again, added up.
 
+use std::collections::HashSet;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -61,8 +63,8 @@ impl PgJournal {
         &self,
         (job_id, of_attempt): (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
-        let rows = sqlx::query(
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
+        let row = sqlx::query(
             "SELECT * FROM assay.model_call
              WHERE job_id = $1 AND attempt = $2 AND key = $3 AND finish = 'complete' AND rejected IS NULL
                  AND answer IS NOT NULL
@@ -73,8 +75,10 @@ impl PgJournal {
         .bind(key.as_bytes())
         .fetch_optional(&self.pool())
         .await?;
-        let call = rows.as_ref().map(model_call).transpose()?;
-        Ok(call.filter(ModelCall::is_reusable))
+        let Some(row) = row else { return Ok(None) };
+        let of = row.try_get::<Uuid, _>("verification_id")?.into();
+        let call = model_call(&row)?;
+        Ok(call.is_reusable().then_some((of, call)))
     }
 
     pub(super) async fn select_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError> {
@@ -83,6 +87,25 @@ impl PgJournal {
             .fetch_all(&self.pool())
             .await?;
         rows.iter().map(model_call).collect()
+    }
+
+    /// Which of these verifications have asked a model.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn with_calls(&self, ids: &[VerificationId]) -> Result<HashSet<VerificationId>, JournalError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        self.within(async {
+            let found: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT v.id FROM unnest($1) v (id)
+                 WHERE EXISTS (SELECT FROM assay.model_call c WHERE c.verification_id = v.id)",
+            )
+            .bind(ids)
+            .fetch_all(&self.pool())
+            .await?;
+            Ok(found.into_iter().map(VerificationId::from).collect())
+        })
+        .await
     }
 
     pub(super) async fn select_spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {

@@ -296,6 +296,7 @@ fn message(new: &NewVerification, outcome: Outcome, log_head: Digest) -> Outcome
         runtimes: BTreeMap::new(),
         submission: new.submission,
         evidence: new.submission,
+        task: Digest::of(b"task"),
         log_head,
         decided_at,
         signature: String::new(),

@@ -209,7 +209,7 @@ async fn calls_of_models_are_kept_and_found_again(journal: &dyn Journal) {
         .await
         .unwrap();
     let found = journal.paid_call((&first.job_id, 2), key).await.unwrap();
-    assert_eq!(found.as_ref(), Some(&good));
+    assert_eq!(found, Some((second.id, good.clone())));
     for (attempt, key) in [(1, key), (2, Digest::of(b"another question"))] {
         assert_eq!(
             journal.paid_call((&first.job_id, attempt), key).await.unwrap(),

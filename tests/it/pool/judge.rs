@@ -1,4 +1,4 @@
-//! A judge that always says yes, after a while, or is down.
+//! A judge that says yes, or no where a test wants it, after a while, or is down.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::openai_server::{content, finish, usage};
 #[derive(Default)]
 struct State {
     down: AtomicBool,
+    strict: AtomicBool,
     millis: AtomicU64,
     asked: AtomicU64,
 }
@@ -51,6 +52,11 @@ impl SlowJudge {
         self.state.down.store(down, Ordering::Relaxed);
     }
 
+    /// From now on nothing is good.
+    pub(crate) fn is_strict(&self) {
+        self.state.strict.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn takes(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap();
         self.state.millis.store(millis, Ordering::Relaxed);
@@ -67,8 +73,15 @@ async fn answer(state: &State) -> Response<Body> {
         let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
         return down.body(Body::from("down")).unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(state.millis.load(Ordering::Relaxed))).await;
-    let words = json!({"good": {"reason": "It is.", "met": true}}).to_string();
+    // Looked at again and again: a test may let the judge go on that it has held.
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(state.millis.load(Ordering::Relaxed)) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let words = match state.strict.load(Ordering::Relaxed) {
+        false => json!({"good": {"reason": "It is.", "met": true}}).to_string(),
+        true => json!({"good": {"reason": "It is not.", "met": false}}).to_string(),
+    };
     let events = [content(&words), finish("stop"), usage(100, 20)];
     let mut body: String = events
         .iter()

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use assay::digest::Digest;
 use assay::entry::EntryType;
-use assay::graders::rubric::{CallKeeper, Judge, JudgeSettings, Money, Price};
+use assay::graders::rubric::{CallKeeper, Judge, JudgeSettings, Money, Paid, Price};
 use assay::metrics::Metrics;
 use assay::model_call::{ModelCall, Spent};
 use assay::verdict::{ErrorKind, GradeError};
@@ -29,8 +29,8 @@ impl CallKeeper for Books {
         Ok(())
     }
 
-    async fn paid(&self, _key: Digest) -> Result<Option<ModelCall>, GradeError> {
-        Ok(None)
+    async fn paid(&self, _key: Digest) -> Result<Paid, GradeError> {
+        Ok(Paid::Nothing)
     }
 
     async fn spent(&self) -> Result<Spent, GradeError> {

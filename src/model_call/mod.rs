@@ -1,5 +1,7 @@
 //! One call of a model as it is kept: enough to judge again without the model, and to account for what it cost.
 
+mod logged;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,6 +9,7 @@ use uuid::Uuid;
 
 use crate::digest::Digest;
 use crate::verdict::ErrorKind;
+pub use logged::{CallFault, LoggedCall, LoggedCalls};
 
 /// Tokens that a call used, as the server counted them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +93,7 @@ pub struct ModelCall {
     pub prompt_digest: Digest,
     /// The raw answer, as far as it was heard. None where nothing was, or where the content was erased.
     pub answer: Option<String>,
-    /// Digest of the answer.
+    /// Digest of the answer as it is kept.
     pub answer_digest: Option<Digest>,
     /// How it ended.
     pub finish: CallFinish,
