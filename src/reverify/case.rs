@@ -63,14 +63,19 @@ impl Case {
         let inconsistent = |what: String| ReverifyError::Inconsistent { id, what };
         let message: OutcomeMessage = serde_json::from_slice(&decision.message)
             .map_err(|error| inconsistent(format!("its outcome message: {error}")))?;
-        let erased = || ReverifyError::Erased {
-            job_id: job_id.clone(),
-            attempt,
+        let handed_in = journal.hand_in(job_id, attempt).await?;
+        let work = match &handed_in {
+            Some(handed_in) => Some(SubmittedJob::parse(handed_in)?.work),
+            None => None,
         };
-        let handed_in = journal.hand_in(job_id, attempt).await?.ok_or_else(erased)?;
-        let job = match SubmittedJob::parse(&handed_in)?.work {
-            Work::Whole(job) => *job,
-            Work::Thin { .. } => return Err(erased()),
+        let Some(Work::Whole(job)) = work else {
+            let erasures = journal.within(journal.erasures(Some(job_id))).await?;
+            let erasure = erasures.into_iter().find(|erasure| erasure.covers(job_id, attempt));
+            return Err(ReverifyError::Erased {
+                job_id: job_id.clone(),
+                attempt,
+                erasure: erasure.map(Box::new),
+            });
         };
         let judged = Submission::of(&job).digest;
         if judged != message.receipt.submission {
@@ -81,7 +86,7 @@ impl Case {
         }
         let told = told(journal, job_id, id, &message).await?;
         Ok(Self {
-            job,
+            job: *job,
             decision,
             message,
             told,
