@@ -23,8 +23,8 @@ Examples:
 
 Removes texts: of the log's entries, of the kept message and of what was parked, of graders' reasons, of errors, of judges'
 prompts and answers, a plan that the sender wrote himself, and the kept files. Digests, hashes, scores, outcomes and
-receipts stay, so that chains still hold: `assay audit` passes, and says what was erased, by whom and why. What was parked
-is closed. Refused while a worker or `assay reverify` is at it. Needs the URL of the tables' owner. The last lines say what is
+receipts stay, with names of graders, so that chains still hold: `assay audit` passes, and says what was erased, by whom and
+why. What was parked is closed. Refused while a worker or `assay reverify` is at it. Needs the URL of the tables' owner. The last lines say what is
 not reached. There is no way back.
 
 Exit status: 0 erased, 1 not confirmed, 2 wrong use or no such job, 3 our own trouble.")]
@@ -122,7 +122,8 @@ pub(super) async fn run(args: EraseArgs, common: &CommonArgs) -> Result<Exit, Cl
     Ok(Exit::Good)
 }
 
-const STORED: &str = "the database's rows are erased, but not every file is: run the same again, or leave it to a worker";
+const STORED: &str =
+    "the database's rows are erased, but not every file is: run the same again, or leave it to a worker";
 
 async fn not_reached(
     journal: &PgJournal,

@@ -70,7 +70,9 @@ impl Case {
         };
         let Some(Work::Whole(job)) = work else {
             let erasures = journal.within(journal.erasures(Some(job_id))).await?;
-            let erasure = erasures.into_iter().find(|erasure| erasure.covers(job_id, attempt));
+            let erasure = erasures
+                .into_iter()
+                .find(|erasure| erasure.covers(job_id, attempt));
             return Err(ReverifyError::Erased {
                 job_id: job_id.clone(),
                 attempt,

@@ -202,7 +202,9 @@ impl PgJournal {
             transaction.commit().await?;
             Ok(Ok(DisputeLock { _connection: lock }))
         });
-        begun.await?.map_err(|erasure| BeginDisputeError::Erased(Box::new(erasure)))
+        begun
+            .await?
+            .map_err(|erasure| BeginDisputeError::Erased(Box::new(erasure)))
     }
 
     /// Ends a verification of a dispute, with the preview of its outcome message where it came to a decision.

@@ -244,7 +244,8 @@ impl PgJournal {
     /// Where the database cannot be read.
     pub async fn parked_of_nobody(&self) -> Result<Vec<i64>, JournalError> {
         let reading = async {
-            let select = "SELECT id FROM assay.parked WHERE job_id IS NULL AND message IS NOT NULL ORDER BY id";
+            let select =
+                "SELECT id FROM assay.parked WHERE job_id IS NULL AND message IS NOT NULL ORDER BY id";
             Ok(sqlx::query_scalar(select).fetch_all(&self.pool()).await?)
         };
         self.within(reading).await

@@ -188,36 +188,30 @@ CREATE TRIGGER preview_is_append_only BEFORE UPDATE OR DELETE ON assay.preview
     FOR EACH ROW EXECUTE FUNCTION assay.preview_stays();
 
 -- A sender's own plan is text of his, with task and expected answers. It goes with the last attempt that it judged, so that
--- nobody can be judged by it again; whoever sends the same plan later has it kept anew.
+-- nobody can be judged by it again; whoever sends the same plan later has it kept anew. The files that it names are the
+-- operator's, and stay.
 CREATE FUNCTION assay.plan_stays() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     of_plan bytea;
 BEGIN
-    -- Whether another plan names an artifact is told by its foreign key.
     IF TG_TABLE_NAME = 'plan' THEN
         of_plan := OLD.digest;
-    ELSIF TG_TABLE_NAME = 'plan_file' THEN
+    ELSE
         of_plan := OLD.plan;
     END IF;
     IF TG_OP = 'DELETE' AND EXISTS (
-        SELECT FROM assay.erasure e
-        WHERE e.in_xact = pg_current_xact_id()
-          AND (of_plan = ANY (e.plans) OR of_plan IS NULL AND e.plans <> '{}')
+        SELECT FROM assay.erasure e WHERE e.in_xact = pg_current_xact_id() AND of_plan = ANY (e.plans)
     ) THEN
         RETURN OLD;
     END IF;
     RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'restrict_violation';
 END $$;
-DO $$
-DECLARE
-    name text;
-BEGIN
-    FOREACH name IN ARRAY ARRAY['artifact', 'plan', 'plan_file'] LOOP
-        EXECUTE format('DROP TRIGGER %I ON assay.%I', name || '_is_append_only', name);
-        EXECUTE format('CREATE TRIGGER %I BEFORE UPDATE OR DELETE ON assay.%I
-                        FOR EACH ROW EXECUTE FUNCTION assay.plan_stays()', name || '_is_append_only', name);
-    END LOOP;
-END $$;
+DROP TRIGGER plan_is_append_only ON assay.plan;
+CREATE TRIGGER plan_is_append_only BEFORE UPDATE OR DELETE ON assay.plan
+    FOR EACH ROW EXECUTE FUNCTION assay.plan_stays();
+DROP TRIGGER plan_file_is_append_only ON assay.plan_file;
+CREATE TRIGGER plan_file_is_append_only BEFORE UPDATE OR DELETE ON assay.plan_file
+    FOR EACH ROW EXECUTE FUNCTION assay.plan_stays();
 
 -- The same of a message that somebody may have altered, or that is none.
 CREATE FUNCTION assay.without_words(message bytea) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$
@@ -245,14 +239,13 @@ CREATE TRIGGER exception_forgets BEFORE INSERT ON assay.exception
 -- Whoever has read a hand-in before its erasure may still say why it could not be judged again, with names of its files.
 CREATE FUNCTION assay.dispute_item_forgets() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    erased assay.erasure;
+    told text;
 BEGIN
-    SELECT e.* INTO erased FROM assay.erasure e JOIN assay.decision d USING (job_id)
+    SELECT format('erased by %s: %s', e.by, e.reason) INTO told
+    FROM assay.erasure e JOIN assay.decision d USING (job_id)
     WHERE d.verification_id = NEW.disputes AND d.decided_at <= e.at AND (e.attempt IS NULL OR e.attempt = d.attempt)
     ORDER BY e.id LIMIT 1;
-    IF FOUND THEN
-        NEW.error := format('erased by %s: %s', erased.by, erased.reason);
-    END IF;
+    NEW.error := coalesce(told, NEW.error);
     RETURN NEW;
 END $$;
 CREATE TRIGGER dispute_item_forgets BEFORE UPDATE ON assay.dispute_item
@@ -290,7 +283,6 @@ DECLARE
     ids uuid[];
     running uuid;
     unused bytea[] := '{}';
-    named bytea[];
     target text := job || coalesce(' attempt ' || only_attempt, '');
 BEGIN
     IF coalesce(btrim(who), '') = '' OR coalesce(btrim(why), '') = '' THEN
@@ -323,12 +315,11 @@ BEGIN
 
     -- Senders' own plans that judged nobody whose hand-in stays. Whoever keeps plans waits until this is done.
     IF EXISTS (SELECT FROM assay.verification v WHERE v.id = ANY (ids) AND v.plan_name = 'inline') THEN
-        LOCK TABLE assay.artifact, assay.plan, assay.plan_file IN SHARE ROW EXCLUSIVE MODE;
+        LOCK TABLE assay.plan, assay.plan_file IN SHARE ROW EXCLUSIVE MODE;
         unused := ARRAY(
             SELECT DISTINCT v.plan_digest FROM assay.verification v JOIN assay.plan p ON p.digest = v.plan_digest
             WHERE v.id = ANY (ids) AND v.plan_name = 'inline' AND p.name = 'inline'
               AND NOT EXISTS (SELECT FROM assay.judged_inline(v.plan_digest) other WHERE NOT other.id = ANY (ids)));
-        named := ARRAY(SELECT DISTINCT f.artifact FROM assay.plan_file f WHERE f.plan = ANY (unused));
     END IF;
 
     INSERT INTO assay.act (what, target, by, reason) VALUES ('erase', target, who, why);
@@ -369,8 +360,6 @@ BEGIN
         closed_reason = coalesce(p.closed_reason, 'erased: ' || why)
     WHERE p.job_id = job AND (only_attempt IS NULL OR p.attempt IS NULL OR p.attempt = only_attempt);
     DELETE FROM assay.plan_file f WHERE f.plan = ANY (unused);
-    DELETE FROM assay.artifact a
-    WHERE a.digest = ANY (named) AND NOT EXISTS (SELECT FROM assay.plan_file f WHERE f.artifact = a.digest);
     DELETE FROM assay.plan p WHERE p.digest = ANY (unused);
     UPDATE assay.evidence e
     SET name = '[erased]', content_type = NULL, why = 'erased',
