@@ -168,7 +168,7 @@ fn print(report: &Report, store: Option<&str>) -> Result<(), CliError> {
         say!("erased: the sender's own plan {plan}, which judged nobody else");
     }
     if let (Some(deleted), Some(place)) = (report.deleted, store) {
-        say!("deleted {deleted} blobs from {place}");
+        say!("deleted {deleted} blobs from {place}; bytes that other verifications need stay");
     }
     for left in &report.not_reached {
         say!("not reached: {left}");

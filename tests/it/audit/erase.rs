@@ -350,6 +350,13 @@ async fn a_set_keeps_no_words_on_what_could_not_be_begun_not_even_of_one_who_rea
             .unwrap();
     }
     world.erase(&["j1"]);
+    assert_eq!(
+        places_of(journal, "canary.csv").await,
+        ["dispute_item.error"],
+        "of j2"
+    );
+    let first = journal.dispute_items("s").await.unwrap().swap_remove(0);
+    assert_eq!(first.error.as_deref(), Some("erased by ann: ticket 4711"));
     journal
         .fail_item("s", id, "canary.csv is another one")
         .await
