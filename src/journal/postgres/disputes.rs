@@ -7,12 +7,11 @@ use uuid::Uuid;
 
 use super::PgJournal;
 use super::claims::StoredOutcome;
-use super::erasures::{Erasure, erasure};
 use super::journal::{attempt, count};
 use super::time::Time;
 use crate::entry::VerificationId;
 use crate::job::JobId;
-use crate::journal::{JournalError, NewVerification, ending_words};
+use crate::journal::{JournalError, ending_words};
 use crate::outcome::{Decision, Outcome};
 use crate::receipt::Trigger;
 use crate::verdict::GradeError;
@@ -49,24 +48,6 @@ pub struct NewDispute {
     pub by: String,
     /// Why.
     pub reason: String,
-}
-
-/// Held while a verification of a dispute runs: ends with its connection, so also with its process. `assay.erase` asks for it.
-#[derive(Debug)]
-pub struct DisputeLock {
-    _connection: PgConnection,
-}
-
-/// Why a verification of a dispute was not begun.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BeginDisputeError {
-    /// What was handed in was erased after the decision.
-    #[error("{0}")]
-    Erased(Box<Erasure>),
-    /// The database could not be written.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 /// A decision that overturns another, about to be published.
@@ -154,57 +135,6 @@ impl PgJournal {
             row.as_ref().map(decision).transpose()
         })
         .await
-    }
-
-    /// Begins a verification of a dispute, with who asked for it and why. It is known to run as long as the lock is held.
-    ///
-    /// # Errors
-    /// [`BeginDisputeError::Erased`] where what was handed in is not there any more, else trouble with the database.
-    pub async fn begin_dispute(
-        &self,
-        new: &NewVerification,
-        dispute: &NewDispute,
-    ) -> Result<DisputeLock, BeginDisputeError> {
-        let begun = self.within(async {
-            // Of its own, not of the pool: as many verifications as there are run side by side.
-            let mut lock = PgConnection::connect_with(&self.0.options).await?;
-            sqlx::query("SELECT pg_advisory_lock(hashtextextended('assay-dispute ' || $1::text, 0))")
-                .bind(new.id.uuid())
-                .execute(&mut lock)
-                .await?;
-            let mut connection = self.pool().acquire().await?;
-            let mut transaction = connection.begin().await?;
-            if let Some(erasure) = erased(&mut transaction, dispute.disputes).await? {
-                transaction.rollback().await?;
-                return Ok(Err(erasure));
-            }
-            super::journal::begin(&mut transaction, new).await?;
-            sqlx::query(
-                "INSERT INTO assay.dispute (verification_id, disputes, set_name, by, reason) VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(new.id.uuid())
-            .bind(dispute.disputes.uuid())
-            .bind(&dispute.set)
-            .bind(&dispute.by)
-            .bind(&dispute.reason)
-            .execute(&mut *transaction)
-            .await?;
-            if let Some(set) = &dispute.set {
-                sqlx::query(
-                    "UPDATE assay.dispute_item SET verification_id = $3, error = NULL WHERE set_name = $1 AND disputes = $2",
-                )
-                .bind(set)
-                .bind(dispute.disputes.uuid())
-                .bind(new.id.uuid())
-                .execute(&mut *transaction)
-                .await?;
-            }
-            transaction.commit().await?;
-            Ok(Ok(DisputeLock { _connection: lock }))
-        });
-        begun
-            .await?
-            .map_err(|erasure| BeginDisputeError::Erased(Box::new(erasure)))
     }
 
     /// Ends a verification of a dispute, with the preview of its outcome message where it came to a decision.
@@ -345,29 +275,6 @@ impl PgJournal {
         })
         .await
     }
-}
-
-/// The erasure of what that decision was about. From here to the end of the transaction nobody erases it.
-async fn erased(
-    transaction: &mut PgConnection,
-    disputes: VerificationId,
-) -> Result<Option<Erasure>, JournalError> {
-    sqlx::query(
-        "SELECT pg_advisory_xact_lock_shared(hashtextextended('assay-erase ' || job_id, 0))
-         FROM assay.decision WHERE verification_id = $1",
-    )
-    .bind(disputes.uuid())
-    .execute(&mut *transaction)
-    .await?;
-    let row = sqlx::query(
-        "SELECT e.* FROM assay.erasure e JOIN assay.decision d USING (job_id)
-         WHERE d.verification_id = $1 AND d.decided_at <= e.at AND (e.attempt IS NULL OR e.attempt = d.attempt)
-         ORDER BY e.id LIMIT 1",
-    )
-    .bind(disputes.uuid())
-    .fetch_optional(transaction)
-    .await?;
-    row.as_ref().map(erasure).transpose()
 }
 
 /// Stores one; `false` where it, or another that overturns the same, is stored already.

@@ -6,6 +6,7 @@ mod bundle;
 mod checkpoints;
 mod erase;
 mod erase_hand_ins;
+mod erase_places;
 mod kept;
 mod tamper;
 
