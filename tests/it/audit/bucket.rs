@@ -4,6 +4,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use assay::digest::Digest;
+use axum::Router;
+use axum::extract::Request;
 use serde_json::json;
 
 use crate::bucket::{Bucket, KEY_ID, SECRET};
@@ -16,6 +18,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Cold {
     pool: Deployment,
     bucket: Bucket,
+    /// The host of the attachments, which workers alone reach.
+    host: String,
 }
 
 impl Cold {
@@ -26,7 +30,13 @@ impl Cold {
         let keeping = "[evidence]\nstore = \"cold:files\"\n[audit]\nanchor = \"cold:anchor\"\n";
         pool.bench
             .write("assay.toml", &format!("{settings}\n{keeping}{stores}"));
-        Self { pool, bucket }
+        let router = Router::new().fallback(|request: Request| async move {
+            format!("file-of-{}", request.uri().path().trim_start_matches('/'))
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { pool, bucket, host }
     }
 
     fn command(&self, args: &[&str]) -> Command {
@@ -44,13 +54,13 @@ impl Cold {
     async fn judge(&self, jobs: &[&str]) -> Output {
         let before = self.decided().await;
         let worker = self
-            .command(&["work"])
+            .command(&["work", "--any-network"])
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()
             .unwrap();
-        let submissions: Vec<_> = jobs.iter().map(|id| submission(id)).collect();
+        let submissions: Vec<_> = jobs.iter().map(|id| self.submission(id)).collect();
         self.pool.publish(&submissions).await;
         let wanted = before + i64::try_from(jobs.len()).unwrap();
         self.pool
@@ -65,20 +75,20 @@ impl Cold {
         self.pool.count("SELECT count(*) FROM assay.decision").await
     }
 
+    fn submission(&self, id: &str) -> Submission {
+        let file = json!([{"name": "out.txt", "url": format!("{}/{id}", self.host)}]);
+        Submission {
+            job: job(
+                id,
+                json!({"output_text": "as expected", "output_attachments": file}),
+            ),
+            plan: Some("quick".to_owned()),
+        }
+    }
+
     fn objects(&self, folder: &str) -> usize {
         let keys = self.bucket.keys();
         keys.iter().filter(|key| key.starts_with(folder)).count()
-    }
-}
-
-fn submission(id: &str) -> Submission {
-    let file = json!([{"name": "out.txt", "url": format!("data:text/plain,file-of-{id}")}]);
-    Submission {
-        job: job(
-            id,
-            json!({"output_text": "as expected", "output_attachments": file}),
-        ),
-        plan: Some("quick".to_owned()),
     }
 }
 
@@ -113,11 +123,12 @@ async fn a_bucket_keeps_files_and_checkpoints_tells_what_was_removed_and_forgets
         "{told}"
     );
 
-    // Judged again by what the bucket has, without any network.
+    // Without the network, judged again by what the bucket has; what somebody exchanged there is judged by nobody.
     let again = cold.run(&["reverify", "j2"]);
     assert_eq!(again.status.code(), Some(0), "{again:?}");
     cold.bucket.tamper(&blob("j2"), b"other");
     let refused = cold.run(&["reverify", "j2"]);
+    assert_eq!(refused.status.code(), Some(3), "{refused:?}");
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(told.contains("the store cold:files serves other bytes"), "{told}");
     assert!(!told.contains(SECRET) && !told.contains(KEY_ID), "{told}");
