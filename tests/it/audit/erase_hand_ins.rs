@@ -13,7 +13,8 @@ use assay::queue::{Destination, Lane, Outgoing, Queue as _};
 use assay::submission::{EvidenceFile, FileRole, Submission as HandIn};
 use serde_json::{Value, json};
 
-use super::{World, places_of};
+use super::World;
+use super::erase_places::places_of;
 use crate::pool::{Deployment, Submission, job};
 
 /// Longest that anything here may take.

@@ -7,13 +7,42 @@ use assay::digest::Digest;
 use assay::entry::{Audience, Entry, EntryType, VerificationId};
 use assay::job::JobId;
 use assay::journal::{
-    BeginDisputeError, Cause, Journal as _, JournalError, NewDispute, NewParked, NewVerification, Unplanned,
+    BeginDisputeError, Cause, Journal as _, JournalError, NewDispute, NewParked, NewVerification, PgJournal,
+    Unplanned,
 };
 use assay::outcome::Outcome;
 use assay::plan::PlanRef;
 use serde_json::json;
 
-use super::{World, places_of};
+use super::World;
+
+/// Every column of our tables that holds the text anywhere, as `table.column`: as text, or as bytes.
+pub(super) async fn places_of(journal: &PgJournal, text: &str) -> Vec<String> {
+    let columns: Vec<(String, String)> = sqlx::query_as(
+        "SELECT c.table_name::text, c.column_name::text FROM information_schema.columns c
+         JOIN information_schema.tables t USING (table_schema, table_name)
+         WHERE c.table_schema = 'assay' AND t.table_type = 'BASE TABLE' ORDER BY 1, 2",
+    )
+    .fetch_all(&journal.pool())
+    .await
+    .unwrap();
+    assert!(columns.len() > 100, "{columns:?}");
+    let bytes: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut places = Vec::new();
+    for (table, column) in columns {
+        let select = format!(
+            "SELECT EXISTS (SELECT FROM assay.{table} WHERE {column}::text LIKE '%{text}%' OR {column}::text LIKE '%{bytes}%')"
+        );
+        let found: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(select))
+            .fetch_one(&journal.pool())
+            .await
+            .unwrap();
+        if found {
+            places.push(format!("{table}.{column}"));
+        }
+    }
+    places
+}
 
 impl World {
     async fn execute(&self, statement: &str) {
