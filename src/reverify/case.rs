@@ -83,14 +83,13 @@ impl Case {
             ));
         }
         check(trust, &message.receipt)?;
-        let erased = || ReverifyError::Erased {
-            job_id: job_id.clone(),
-            attempt,
+        let handed_in = journal.hand_in(job_id, attempt).await?;
+        let work = match &handed_in {
+            Some(handed_in) => Some(SubmittedJob::parse_kept(handed_in)?.work),
+            None => None,
         };
-        let handed_in = journal.hand_in(job_id, attempt).await?.ok_or_else(erased)?;
-        let job = match SubmittedJob::parse_kept(&handed_in)?.work {
-            Work::Whole(job) => *job,
-            Work::Thin { .. } => return Err(erased()),
+        let Some(Work::Whole(job)) = work else {
+            return Err(erased(journal, job_id, attempt).await?);
         };
         if let Some(what) = contradicts_hand_in(&message.receipt, &job) {
             return Err(inconsistent(format!(
@@ -99,7 +98,7 @@ impl Case {
         }
         let told = told(journal, job_id, id, &message).await?;
         Ok(Self {
-            job,
+            job: *job,
             decision,
             message,
             told,
@@ -144,6 +143,19 @@ fn contradicts_hand_in(receipt: &Receipt, job: &Job) -> Option<&'static str> {
     wrong.map(|(what, _)| *what)
 }
 
+/// Says by whom the hand-in was erased, and why.
+async fn erased(journal: &PgJournal, job_id: &JobId, attempt: u32) -> Result<ReverifyError, ReverifyError> {
+    let erasures = journal.within(journal.erasures(Some(job_id))).await?;
+    let erasure = erasures
+        .into_iter()
+        .find(|erasure| erasure.covers(job_id, attempt));
+    Ok(ReverifyError::Erased {
+        job_id: job_id.clone(),
+        attempt,
+        erasure: erasure.map(Box::new),
+    })
+}
+
 /// Reads the log, if its chain holds and ends where the receipt says.
 async fn told(
     journal: &PgJournal,
@@ -161,10 +173,7 @@ async fn told(
         .await?;
     // An erasure takes the hand-in, too; without entries nobody can say what the message may be believed.
     if entries.iter().any(|entry| entry.erased.is_some()) {
-        return Err(ReverifyError::Erased {
-            job_id: job_id.clone(),
-            attempt: message.attempt,
-        });
+        return Err(erased(journal, job_id, message.attempt).await?);
     }
     let inconsistent = |what: &str| ReverifyError::Inconsistent {
         id,

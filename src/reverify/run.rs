@@ -97,7 +97,8 @@ impl Reverifier {
             submission: submission.digest,
             started_at: self.clock.now(),
         };
-        self.journal.begin_dispute(&new, dispute).await?;
+        let begun = self.journal.begin_dispute(&new, dispute).await;
+        let _running = begun.map_err(|error| ReverifyError::of_begin(error, &new.job_id, new.attempt))?;
         self.keeper.keep(new.id, &submission).await;
         let (log, reader) = Log::new(self.clock.clone(), submission.secrets.clone());
         let context = Context {

@@ -146,7 +146,11 @@ const SETTLEMENT_SHOULD_NOT: &[Grant] = &[
 ];
 
 const ARBITER: &[Grant] = &[
-    (&["assay.migration", "assay.switch"], "SELECT", &[]),
+    (
+        &["assay.migration", "assay.switch", "assay.erasure"],
+        "SELECT",
+        &[],
+    ),
     (APPENDED, "SELECT", &[]),
     (SETTLED, "SELECT", &[]),
     (PLANS, "SELECT", &[]),

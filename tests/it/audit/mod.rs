@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bucket;
 mod bundle;
 mod checkpoints;
 mod erase;
+mod erase_hand_ins;
+mod erase_places;
 mod kept;
 mod tamper;
 
