@@ -42,6 +42,17 @@ pub enum JudgeError {
          the plan"
     )]
     NoModel(String),
+    /// The model that is asked by default is also the one that is to be another.
+    #[error(
+        "the grader `{grader}` asks `{model}`, the default model, and names it again as another: change `escalate_to` or \
+         `influence.model` in the plan, or the default"
+    )]
+    SameModel {
+        /// The grader.
+        grader: String,
+        /// The model.
+        model: String,
+    },
     /// A rubric's settings cannot be read. A plan that was loaded has none such.
     #[error("the grader `{grader}` cannot be asked for: {key}: {message}")]
     Plan {
@@ -194,9 +205,19 @@ impl Judge {
         match &*self.0 {
             Source::Live(live) | Source::Record(live, _) => {
                 let nameless = rubrics.iter().find(|(_, settings)| settings.panel.asks_default());
-                match nameless {
-                    Some((name, _)) if !live.has_model() => Err(JudgeError::NoModel((*name).to_owned())),
-                    Some(_) | None => Ok(()),
+                match (nameless, live.default_model()) {
+                    (Some((name, _)), None) => Err(JudgeError::NoModel((*name).to_owned())),
+                    (_, Some(model)) => {
+                        let twice = rubrics.iter().find(|(_, settings)| settings.asks_again(&model));
+                        match twice {
+                            Some((grader, _)) => Err(JudgeError::SameModel {
+                                grader: (*grader).to_owned(),
+                                model,
+                            }),
+                            None => Ok(()),
+                        }
+                    }
+                    (None, None) => Ok(()),
                 }
             }
             Source::Scripted(script) => script.check_against(&rubrics),

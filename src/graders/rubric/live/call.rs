@@ -80,11 +80,6 @@ impl Live {
         })
     }
 
-    /// Whether rubrics need not name a model.
-    pub(in super::super) fn has_model(&self) -> bool {
-        self.settings.model.is_some()
-    }
-
     /// The model that is asked where a rubric names none.
     pub(in super::super) fn default_model(&self) -> Option<String> {
         self.settings.model.clone()
