@@ -11,7 +11,8 @@ use super::judge::{Finish, Judge, Message, Question, Reply};
 use super::keeper::CallKeeper;
 use super::listener::Listener;
 use super::live::tokens_of;
-use super::money::in_cents;
+use super::money::{in_cents, refusal};
+use super::under_way::{Begun, UnderWay};
 use crate::digest::Digest;
 use crate::entry::Audience;
 use crate::graders::Context;
@@ -30,6 +31,8 @@ pub(super) struct Asker<'a> {
     pub(super) context: &'a Context,
     /// Who may read the judge's words.
     pub(super) audience: Audience,
+    /// Its calls that have not ended.
+    pub(super) under_way: UnderWay,
 }
 
 /// What came of a question.
@@ -118,15 +121,18 @@ impl Asker<'_> {
             deadline,
             ..
         } = self.context;
-        let turn = match self.turn(question).await {
+        let mut begun = self.begun(question);
+        let (turn, _under_way) = match self.turn(question, begun.id).await {
             Ok(turn) => turn,
             Err(error) => return (Err(error), false),
         };
+        begun.started_at = clock.now();
+        begun.ended_at = begun.started_at;
         let mut listener = Listener::new(log.clone(), self.audience);
         let began = Instant::now();
         let mut unkept = Unkept {
             calls: Arc::clone(self.calls),
-            call: Some(self.begun(question, clock.now())),
+            call: Some(begun),
         };
         let reply = tokio::select! {
             biased;
@@ -159,40 +165,65 @@ impl Asker<'_> {
         (read_reply, plain)
     }
 
-    /// Waits for the call's turn, where a model is asked and the ceilings leave room for it.
-    async fn turn(&self, question: &Question<'_>) -> Result<Option<Turn>, GradeError> {
+    /// Waits for the call's turn, where a model is asked, and for room under the ceilings. What was spent while it waited counts,
+    /// and so do calls under way, at what they may cost: where they alone leave no room, those of this grader are waited for.
+    async fn turn(
+        &self,
+        question: &Question<'_>,
+        call: Uuid,
+    ) -> Result<(Option<Turn>, Option<Begun<'_>>), GradeError> {
         let Some(model) = self.judge.model() else {
-            return Ok(None);
+            return Ok((None, None));
         };
-        let Context { cancel, deadline, .. } = self.context;
-        let turn = tokio::select! {
-            biased;
-            () = cancel.cancelled() => {
-                return Err(GradeError::new(ErrorKind::Cancelled, "called off while it waited for its turn at the judge"));
+        loop {
+            let turn = self.unless_over(model.turn(question)).await?;
+            if !model.money().has_ceilings() {
+                return Ok((Some(turn), None));
             }
-            () = sleep_until(*deadline) => {
-                let message = "the verification's time ran out while it waited for its turn at the judge";
-                return Err(GradeError::new(ErrorKind::DeadlineExceeded, message));
-            }
-            turn = model.turn(question) => turn,
-        };
-        // Looked at only now: what was spent while it waited counts.
-        if model.money().has_ceilings() {
             let asked = question
                 .model
                 .map(str::to_owned)
                 .or_else(|| model.default_model());
-            let (estimate, spent) = (model.estimate(question), self.calls.spent().await?);
-            model.money().allow(&asked.unwrap_or_default(), estimate, spent)?;
+            let estimate = model.estimate(question);
+            let reservation = model
+                .money()
+                .reservation(call, &asked.unwrap_or_default(), estimate)?;
+            let begun = self.under_way.begin();
+            let Some(no_room) = self.calls.reserve(&reservation).await? else {
+                return Ok((Some(turn), Some(begun.made())));
+            };
+            drop(turn);
+            let in_the_end = no_room.spent.on_job.saturating_sub(no_room.under_way_on_job);
+            let may_fit =
+                !reservation.exceeds_job(in_the_end) && !reservation.exceeds_day(no_room.spent.today);
+            if !(may_fit && self.unless_over(begun.waits_for_others()).await?) {
+                return Err(refusal(&reservation, no_room.spent));
+            }
         }
-        Ok(Some(turn))
+    }
+
+    /// Waits, unless the verification is called off or out of time before.
+    async fn unless_over<T>(&self, waiting: impl Future<Output = T>) -> Result<T, GradeError> {
+        let Context { cancel, deadline, .. } = self.context;
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                Err(GradeError::new(ErrorKind::Cancelled, "called off while it waited for its turn at the judge"))
+            }
+            () = sleep_until(*deadline) => {
+                let message = "the verification's time ran out while it waited for its turn at the judge";
+                Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
+            }
+            it = waiting => Ok(it),
+        }
     }
 
     fn cost(&self, model: &str, usage: Option<TokenUsage>) -> Option<u64> {
         self.judge.model()?.money().cost(model, usage.unwrap_or_default())
     }
 
-    fn begun(&self, question: &Question<'_>, started_at: Timestamp) -> ModelCall {
+    fn begun(&self, question: &Question<'_>) -> ModelCall {
+        let started_at = self.context.clock.now();
         let prompt = Message::as_json(&question.messages);
         let prompt_digest = Digest::of(prompt.as_bytes());
         // The operator's criteria are shown as they are; where one repeats a value, it is not kept.

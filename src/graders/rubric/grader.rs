@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use super::answer::Answer;
 use super::asking::Asker;
@@ -18,6 +18,7 @@ use super::panel::{self, Count, Seat, Vote};
 use super::settings::Settings;
 use super::shown::{self, Shown};
 use super::template::Template;
+use super::under_way::UnderWay;
 use super::vote::{Ballot, Given};
 use crate::digest::Digest;
 use crate::entry::Audience;
@@ -130,6 +131,7 @@ impl Grader for Rubric {
             calls: &self.calls,
             context,
             audience: self.audience,
+            under_way: UnderWay::default(),
         };
         if let Some(verdict) = self.look_for_influence(&shown, &asker).await? {
             return Ok(verdict);
@@ -207,7 +209,8 @@ impl Rubric {
                 given => Ok(given),
             }
         });
-        let given = try_join_all(asked).await?;
+        // All of them to their end: an answer that is being written is paid, and is used again after an error of another.
+        let given = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut models = Vec::new();
         let mut votes: Vec<Vote> = Vec::with_capacity(given.len());
         for vote in given {
