@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::answer::AnswerError;
-use super::judge::{Finish, Judge, Message, Question, Reply};
+use super::judge::{Finish, Form, Judge, Message, Question, Reply};
 use super::keeper::CallKeeper;
 use super::listener::Listener;
-use super::live::tokens_of;
+use super::live::{RESPONSE_FORMAT, tokens_of};
 use super::money::{in_cents, refusal};
 use super::under_way::{Begun, UnderWay};
 use crate::digest::Digest;
@@ -50,14 +51,15 @@ impl Asker<'_> {
         question: &Question<'_>,
         read: impl Fn(&Reply) -> Result<T, AnswerError>,
     ) -> Result<Asked<T>, GradeError> {
-        if let Some(call) = self.calls.paid(question.key).await? {
+        let paid = self.calls.paid(question.key).await?;
+        if let Some(call) = paid.filter(|call| self.would_ask_the_same(question, call)) {
             return self.use_again(question, &call, read).await;
         }
-        let (mut reply, plain) = self.call(question, &read).await;
-        if plain && reply.is_err() {
-            let text = "the endpoint refuses the schema of the answer: asked in words from now on";
+        let (mut reply, schema_refused) = self.call(question, Form::Usual, &read).await;
+        if schema_refused && reply.is_err() {
+            let text = "the endpoint refuses the schema of the answer: asked in words";
             self.context.log.info(Audience::Operator, text).await;
-            (reply, _) = self.call(question, &read).await;
+            (reply, _) = self.call(question, Form::InWords, &read).await;
         }
         let (reply, answer) = reply?;
         if reply.finish == Finish::Refused {
@@ -68,6 +70,27 @@ impl Asker<'_> {
             answer,
             model: reply.model,
         })
+    }
+
+    /// Whether the question would go now where that answer came from: to the model, at the endpoint and with the parameters of
+    /// then. The question's key says nothing of the operator's settings. How the form was asked for makes no difference: answers
+    /// are read as strictly either way.
+    fn would_ask_the_same(&self, question: &Question<'_>, paid: &ModelCall) -> bool {
+        let model = question
+            .model
+            .map(str::to_owned)
+            .or_else(|| self.judge.default_model());
+        let but_form = |parameters: &Value| {
+            let mut parameters = parameters.clone();
+            if let Some(parameters) = parameters.as_object_mut() {
+                parameters.remove(RESPONSE_FORMAT);
+            }
+            parameters
+        };
+        let parameters = self.judge.parameters(model.as_deref(), Form::Usual);
+        paid.judge_mode == self.judge.mode().as_str()
+            && paid.model_asked == model.unwrap_or_default()
+            && but_form(&paid.parameters) == but_form(&parameters)
     }
 
     /// The answer of an earlier run over the same hand-in, as if the judge had given it now.
@@ -112,6 +135,7 @@ impl Asker<'_> {
     async fn call<T>(
         &self,
         question: &Question<'_>,
+        form: Form,
         read: impl Fn(&Reply) -> Result<T, AnswerError>,
     ) -> (Result<(Reply, Result<T, AnswerError>), GradeError>, bool) {
         let Context {
@@ -121,7 +145,7 @@ impl Asker<'_> {
             deadline,
             ..
         } = self.context;
-        let mut begun = self.begun(question);
+        let mut begun = self.begun(question, form);
         let (turn, _under_way) = match self.turn(question, begun.id).await {
             Ok(turn) => turn,
             Err(error) => return (Err(error), false),
@@ -143,10 +167,10 @@ impl Asker<'_> {
                 let message = "the verification's time ran out while the judge wrote";
                 Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
             }
-            reply = self.judge.ask(question, turn, &mut listener) => reply,
+            reply = self.judge.ask(question, form, turn, &mut listener) => reply,
         };
         listener.end().await;
-        let plain = listener.schema_refused;
+        let schema_refused = listener.schema_refused;
         let read_reply = reply.map(|reply| {
             let answer = read(&reply);
             (reply, answer)
@@ -162,7 +186,7 @@ impl Asker<'_> {
                 return (read_reply.and(Err(error)), false);
             }
         }
-        (read_reply, plain)
+        (read_reply, schema_refused)
     }
 
     /// Waits for the call's turn, where a model is asked, and for room under the ceilings. What was spent while it waited counts,
@@ -222,7 +246,7 @@ impl Asker<'_> {
         self.judge.model()?.money().cost(model, usage.unwrap_or_default())
     }
 
-    fn begun(&self, question: &Question<'_>) -> ModelCall {
+    fn begun(&self, question: &Question<'_>, form: Form) -> ModelCall {
         let started_at = self.context.clock.now();
         let prompt = Message::as_json(&question.messages);
         let prompt_digest = Digest::of(prompt.as_bytes());
@@ -250,7 +274,7 @@ impl Asker<'_> {
                 .map(|criterion| criterion.id.clone())
                 .collect(),
             sample: question.sample,
-            parameters: self.judge.parameters(model.as_deref()),
+            parameters: self.judge.parameters(model.as_deref(), form),
             model_asked: model.unwrap_or_default(),
             model: None,
             judge_mode: self.judge.mode().as_str().to_owned(),

@@ -244,9 +244,9 @@ impl Judge {
     }
 
     /// What is asked for beside the words.
-    pub(super) fn parameters(&self, model: Option<&str>) -> Value {
+    pub(super) fn parameters(&self, model: Option<&str>, form: Form) -> Value {
         self.model()
-            .map_or_else(|| json!({}), |live| live.parameters(model))
+            .map_or_else(|| json!({}), |live| live.parameters(model, form))
     }
 
     /// The model behind it, where one is asked.
@@ -265,11 +265,12 @@ impl Judge {
     pub(super) async fn ask(
         &self,
         question: &Question<'_>,
+        form: Form,
         turn: Option<Turn>,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
         if let (Some(model), Some(turn)) = (self.model(), turn) {
-            let reply = model.ask(question, turn, listener).await?;
+            let reply = model.ask(question, form, turn, listener).await?;
             if let Source::Record(_, tape) = &*self.0 {
                 tape.keep(question, &reply).await?;
             }
@@ -332,6 +333,15 @@ impl Message {
     pub(super) fn as_json(messages: &[Self]) -> String {
         json!(messages).to_string()
     }
+}
+
+/// How the form of the answer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the settings say, or in words where the endpoint is known to refuse schemas.
+    Usual,
+    /// In words: it has just refused a schema.
+    InWords,
 }
 
 /// One question to a judge.

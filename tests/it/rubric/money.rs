@@ -110,6 +110,29 @@ async fn the_cost_of_every_call_is_in_the_log_the_books_and_the_metrics() {
 }
 
 #[tokio::test]
+async fn a_count_of_nothing_is_no_count() {
+    for usage in [
+        json!({}),
+        json!({"prompt_tokens": 0, "completion_tokens": 20}),
+        json!({"prompt_tokens": 100}),
+        json!({"input_tokens": 100, "output_tokens": 20}),
+        json!("a lot"),
+    ] {
+        let counted = json!({"model": "served-model-1", "choices": [], "usage": usage});
+        let script = Script::stream([content(GOOD), finish("stop"), counted]);
+        let server = OpenAiServer::start([script]).await.unwrap();
+        let judge = Judge::live(priced(&server, None, None)).unwrap();
+        let books = Arc::new(Books::default());
+        let calls = Arc::clone(&books) as Arc<dyn CallKeeper>;
+        let bench = Bench::new(judge.clone()).kept_by(judge, calls, json!({}));
+        assert!(bench.grade().await.0.unwrap().passed);
+        let calls = books.calls.lock().unwrap().clone();
+        assert!(calls[0].usage_estimated, "{usage}");
+        assert!(calls[0].cost_microcents > Some(0), "{usage}");
+    }
+}
+
+#[tokio::test]
 async fn a_panel_keeps_to_the_ceiling_of_its_own_job_and_is_asked_one_by_one_where_it_has_to_be() {
     // A call may cost a little less than half a cent by our estimate.
     for (tokens_in, tokens_out, expected, calls) in [
