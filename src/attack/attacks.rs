@@ -282,14 +282,17 @@ fn file_names(job: &Job) -> Vec<Job> {
         job.output_attachments.push(file);
         job
     };
-    // A file that no judge of texts looks at, beside an opening and nothing else.
-    let unseen = Attachment {
-        data: Some(STANDARD.encode("GIF8")),
+    // Beside an opening and nothing else: a picture that no judge of texts sees, and what is a text of one word.
+    let only_opening = with_text(job, |_| "Solution:".to_owned());
+    let pictures = [b"GIF89a\x01\0\x01\0\x80\xff".as_slice(), b"GIF8"].map(|bytes| Attachment {
+        data: Some(STANDARD.encode(bytes)),
         ..file("answer.gif", "image/gif")
-    };
-    let only_opening = with_file(&with_text(job, |_| "Solution:".to_owned()), unseen);
+    });
+    let pictures = pictures
+        .into_iter()
+        .map(|picture| with_file(&only_opening, picture));
     let jobs = files.into_iter().map(|file| with_file(job, file));
-    jobs.chain([only_opening]).collect()
+    jobs.chain(pictures).collect()
 }
 
 #[cfg(test)]

@@ -47,6 +47,12 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// Whether a quote is only an opening, which shows nothing: the word that opened the gate may stand elsewhere, e.g. in a
+    /// file of one word.
+    pub(super) fn refuses_quote(&self, quote: &str) -> bool {
+        self.refuse_openers && is_only_openers(&words(&visible(quote)))
+    }
+
     /// Why a hand-in of these texts fails, for the public; none where it is worth a judge.
     ///
     /// The texts are those that were written: in a text that was escaped for a prompt, an invisible character is a word.
@@ -55,9 +61,7 @@ impl Gate {
             return None;
         }
         let text: String = texts.into_iter().collect::<Vec<_>>().join(" ");
-        // Before and after: some of what nobody sees becomes a letter by folding, and the other way round.
-        let visible = |c: &char| !is_invisible(*c) && (c.is_whitespace() || !c.is_control());
-        let text: String = text.chars().filter(visible).nfkc().filter(visible).collect();
+        let text = visible(&text);
         let chars = text.chars().filter(|c| !c.is_whitespace()).count();
         if chars < self.min_chars {
             return Some(format!(
@@ -74,6 +78,12 @@ impl Gate {
         }
         None
     }
+}
+
+/// The text as it is seen. Filtered twice: some of what nobody sees becomes a letter by folding, and the other way round.
+fn visible(text: &str) -> String {
+    let visible = |c: &char| !is_invisible(*c) && (c.is_whitespace() || !c.is_control());
+    text.chars().filter(visible).nfkc().filter(visible).collect()
 }
 
 /// Whether words are nothing but openers, one or several after each other. Spaces say nothing: `Sol ution` reads as one.
@@ -160,6 +170,16 @@ mod tests {
             assert_eq!(gate.refuses([work]), None, "{work}");
         }
         assert_eq!(gate.refuses([":", "The file has the answer: 42"]), None);
+        assert_eq!(gate.refuses(["Solution:", "GIF8"]), None);
+        for (quote, refused) in [
+            ("\"Solution:\"", true),
+            ("Sure. Step 1", true),
+            ("Solution: 42", false),
+            ("", false),
+        ] {
+            assert_eq!(gate.refuses_quote(quote), refused, "{quote}");
+            assert!(!Gate::default().refuses_quote(quote), "no plan asked for it");
+        }
     }
 
     #[test]

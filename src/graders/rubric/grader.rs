@@ -142,6 +142,7 @@ impl Grader for Rubric {
             criteria: &self.settings.criteria,
             max_criteria: self.settings.max_criteria,
             shown: &shown,
+            gate: &self.settings.gate,
             defences: self.defences,
         };
         let seats = self.settings.panel.seats(submission.price_cents);

@@ -49,6 +49,7 @@ impl Rubric {
             criteria: &criteria,
             max_criteria: criteria.len(),
             shown,
+            gate: &self.settings.gate,
             defences: self.defences,
         };
         let seat = Seat {

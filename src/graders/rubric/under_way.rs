@@ -4,18 +4,13 @@
 use tokio::sync::watch;
 
 /// The calls of one grader that were begun and are not kept yet.
+#[derive(Default)]
 pub(super) struct UnderWay(watch::Sender<Counts>);
 
 #[derive(Clone, Copy, Default)]
 struct Counts {
     under_way: usize,
     ended: u64,
-}
-
-impl Default for UnderWay {
-    fn default() -> Self {
-        Self(watch::Sender::default())
-    }
 }
 
 impl UnderWay {
