@@ -33,6 +33,8 @@ GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, 
 GRANT SELECT, INSERT, DELETE ON assay.share TO assay_worker;
 GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO assay_worker;
 GRANT SELECT, UPDATE (confirmed_at) ON assay.dispute_outcome TO assay_worker;
+-- A call under way, until it is kept.
+GRANT SELECT, INSERT, DELETE ON assay.call_begun TO assay_worker, assay_arbiter;
 -- FOR UPDATE asks for the right to update.
 GRANT SELECT, INSERT, UPDATE ON assay.budget TO assay_worker;
 GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assay.verification TO assay_worker;

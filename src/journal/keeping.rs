@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::graders::rubric::{CallKeeper, Paid};
 use crate::job::JobId;
-use crate::model_call::{CallFault, LoggedCalls, ModelCall, Spent};
+use crate::model_call::{CallFault, LoggedCalls, ModelCall, NoRoom, Reservation, Spent};
 use crate::verdict::{ErrorKind, GradeError};
 
 /// Keeps the calls of one verification in a journal.
@@ -93,5 +93,10 @@ impl CallKeeper for JournalKeeper {
             .spent(&self.job_id)
             .await
             .map_err(|error| failed(&error))
+    }
+
+    async fn reserve(&self, reservation: &Reservation) -> Result<Option<NoRoom>, GradeError> {
+        let reserved = self.journal.reserve_spending(&self.job_id, reservation).await;
+        reserved.map_err(|error| failed(&error))
     }
 }

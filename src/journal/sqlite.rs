@@ -15,7 +15,7 @@ use super::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow
 use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId};
 use crate::job::JobId;
-use crate::model_call::{ModelCall, Spent};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
@@ -226,6 +226,14 @@ impl Journal for SqliteJournal {
 
     async fn spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
         self.select_spent(job_id).await
+    }
+
+    async fn reserve_spending(
+        &self,
+        job_id: &JobId,
+        reservation: &Reservation,
+    ) -> Result<Option<NoRoom>, JournalError> {
+        self.note_begun(job_id, reservation).await
     }
 
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError> {

@@ -127,6 +127,47 @@ impl ModelCall {
     }
 }
 
+/// A call that is about to be made, at what it may cost, against what may be spent. In millionths of a cent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// The call's id. Where the call is kept under it, what it really cost counts instead.
+    pub call: Uuid,
+    /// What it may cost.
+    pub more: u64,
+    /// Most that the job may cost, at all its attempts.
+    pub max_on_job: Option<u64>,
+    /// Most that everybody may spend a day.
+    pub max_today: Option<u64>,
+}
+
+impl Reservation {
+    /// Whether the call may exceed a ceiling where so much was spent.
+    pub fn exceeds(&self, spent: Spent) -> bool {
+        self.exceeds_job(spent.on_job) || self.exceeds_day(spent.today)
+    }
+
+    /// Whether it may exceed the job's ceiling.
+    pub fn exceeds_job(&self, on_job: u64) -> bool {
+        self.max_on_job
+            .is_some_and(|most| on_job.saturating_add(self.more) > most)
+    }
+
+    /// Whether it may exceed the day's ceiling.
+    pub fn exceeds_day(&self, today: u64) -> bool {
+        self.max_today
+            .is_some_and(|most| today.saturating_add(self.more) > most)
+    }
+}
+
+/// Why a call is not made: a ceiling leaves no room for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoRoom {
+    /// What was spent, calls under way counted at what they may cost.
+    pub spent: Spent,
+    /// How much of the job's share is of calls under way, in millionths of a cent: most of them will have cost less.
+    pub under_way_on_job: u64,
+}
+
 /// What was spent on models, in millionths of a cent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {

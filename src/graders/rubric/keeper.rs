@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::digest::Digest;
-use crate::model_call::{ModelCall, Spent};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent};
 use crate::verdict::GradeError;
 
 /// What an earlier run over the same hand-in has paid for.
@@ -40,6 +40,21 @@ pub trait CallKeeper: Send + Sync {
     /// # Errors
     /// Where it cannot be read: a transient error.
     async fn spent(&self) -> Result<Spent, GradeError>;
+
+    /// Notes that a call is about to be made, where the ceilings leave room for it: from then on it counts at what it may cost,
+    /// until it is kept, and for good where nobody is left to keep it. Otherwise says why there is no room.
+    ///
+    /// Without a place to note it, only what is kept counts: enough for whoever asks one question after the other.
+    ///
+    /// # Errors
+    /// Where it cannot be written: a transient error.
+    async fn reserve(&self, reservation: &Reservation) -> Result<Option<NoRoom>, GradeError> {
+        let spent = self.spent().await?;
+        Ok(reservation.exceeds(spent).then_some(NoRoom {
+            spent,
+            under_way_on_job: 0,
+        }))
+    }
 }
 
 /// Keeps nothing: for a look at one grader outside any verification.

@@ -35,6 +35,7 @@ mod scripted;
 mod settings;
 mod shown;
 mod template;
+mod under_way;
 mod vote;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
 use crate::journal::JournalError;
-use crate::model_call::{ModelCall, Spent, TokenUsage};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent, TokenUsage};
 
 impl PgJournal {
     pub(super) async fn insert_call(
@@ -110,9 +110,12 @@ impl PgJournal {
 
     pub(super) async fn select_spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
         let row = sqlx::query(
-            "SELECT (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM assay.model_call WHERE job_id = $1) AS on_job,
-                    (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM assay.model_call
-                     WHERE cost_microcents > 0 AND started_at >= date_trunc('day', now(), 'UTC')) AS today",
+            "WITH cost AS (
+                SELECT job_id, started_at, cost_microcents FROM assay.model_call WHERE cost_microcents > 0
+                UNION ALL SELECT job_id, started_at, cost_microcents FROM assay.call_begun)
+             SELECT (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM cost WHERE job_id = $1) AS on_job,
+                    (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM cost
+                     WHERE started_at >= date_trunc('day', now(), 'UTC')) AS today",
         )
         .bind(job_id.as_str())
         .fetch_one(&self.pool())
@@ -121,6 +124,31 @@ impl PgJournal {
             on_job: unsigned(row.try_get("on_job")?)?,
             today: unsigned(row.try_get("today")?)?,
         })
+    }
+
+    pub(super) async fn note_begun(
+        &self,
+        job_id: &JobId,
+        reservation: &Reservation,
+    ) -> Result<Option<NoRoom>, JournalError> {
+        let row = sqlx::query("SELECT * FROM assay.reserve_spending($1, $2, $3, $4, $5)")
+            .bind(reservation.call)
+            .bind(job_id.as_str())
+            .bind(signed(reservation.more))
+            .bind(reservation.max_on_job.map(signed))
+            .bind(reservation.max_today.map(signed))
+            .fetch_one(&self.pool())
+            .await?;
+        if row.try_get("is_reserved")? {
+            return Ok(None);
+        }
+        Ok(Some(NoRoom {
+            spent: Spent {
+                on_job: unsigned(row.try_get("on_job")?)?,
+                today: unsigned(row.try_get("today")?)?,
+            },
+            under_way_on_job: unsigned(row.try_get("under_way_on_job")?)?,
+        }))
     }
 }
 

@@ -41,6 +41,7 @@ const DISPUTES: &[&str] = &[
     "assay.dispute_outcome",
 ];
 const SHARED: &[&str] = &["assay.budget", "assay.share"];
+const BEGUN: &[&str] = &["assay.call_begun"];
 const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
@@ -57,6 +58,9 @@ const WORKER: &[Grant] = &[
     (PLANS, "INSERT", &[]),
     (&["assay.dispute_outcome"], "SELECT", &[]),
     (&["assay.dispute_outcome"], "UPDATE", &["confirmed_at"]),
+    (BEGUN, "SELECT", &[]),
+    (BEGUN, "INSERT", &[]),
+    (BEGUN, "DELETE", &[]),
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
@@ -155,6 +159,9 @@ const ARBITER: &[Grant] = &[
     (SETTLED, "SELECT", &[]),
     (PLANS, "SELECT", &[]),
     (PLANS, "INSERT", &[]),
+    (BEGUN, "SELECT", &[]),
+    (BEGUN, "INSERT", &[]),
+    (BEGUN, "DELETE", &[]),
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),

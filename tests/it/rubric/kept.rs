@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use assay::entry::{EntryType, VerificationId};
-use assay::graders::rubric::Judge;
+use assay::graders::rubric::{Judge, JudgeSettings, ResponseFormat};
 use assay::job::JobId;
 use assay::journal::{Cause, Journal, JournalKeeper, NewVerification, SqliteJournal};
 use assay::model_call::{CallFinish, LoggedCalls, ModelCall};
@@ -232,9 +232,83 @@ async fn an_endpoint_that_refuses_schemas_is_asked_in_words_from_then_on() {
         let last = calls.kept.last().unwrap();
         assert_eq!(last.parameters["response_format"], "text");
     }
+    assert_eq!(schemas_asked(&server), [true, false, false]);
+}
+
+/// Whether each request had a schema.
+fn schemas_asked(server: &OpenAiServer) -> Vec<bool> {
     let requests = server.requests();
     let with_schema = requests
         .iter()
-        .filter(|request| request.get("response_format").is_some());
-    assert_eq!((with_schema.count(), requests.len()), (1, 3));
+        .map(|request| request.get("response_format").is_some());
+    with_schema.collect()
+}
+
+#[tokio::test]
+async fn a_text_that_an_endpoint_refuses_takes_the_schema_from_nobody() {
+    for body in [
+        r#"{"error": {"code": 400, "message": "m", "type": "exceed_context_size_error"}}"#,
+        r#"{"error": {"code": "content_filter"}}"#,
+        r#"{"error": {"message": "who knows"}}"#,
+    ] {
+        let refused = || Script::body(400, body);
+        let server = OpenAiServer::start([refused()]).await.unwrap();
+        let desk = Desk::new().await;
+        let judge = Judge::live(settings(&server)).unwrap();
+        for _ in 0..2 {
+            let before = server.requests().len();
+            assert!(desk.grade(judge.clone(), false).await.0.is_err());
+            assert!(schemas_asked(&server)[before], "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_another_model_or_of_other_settings_is_not_used_again() {
+    let server = OpenAiServer::start([Script::answer(GOOD)]).await.unwrap();
+    let other_server = OpenAiServer::start([Script::answer(GOOD)]).await.unwrap();
+    let desk = Desk::new().await;
+    let usual = settings(&server);
+    let asked = || server.requests().len() + other_server.requests().len();
+    let mut expected = 0;
+    for (changed, asked_anew) in [
+        (usual.clone(), true),
+        (usual.clone(), false),
+        (
+            JudgeSettings {
+                model: Some("a better model".to_owned()),
+                ..usual.clone()
+            },
+            true,
+        ),
+        (
+            JudgeSettings {
+                temperature: Some(0.5),
+                ..usual.clone()
+            },
+            true,
+        ),
+        (
+            JudgeSettings {
+                base_url: other_server.base_url.clone(),
+                ..usual.clone()
+            },
+            true,
+        ),
+        // How the form is asked for is no other question.
+        (
+            JudgeSettings {
+                base_url: other_server.base_url.clone(),
+                response_format: ResponseFormat::Text,
+                ..usual.clone()
+            },
+            false,
+        ),
+    ] {
+        let (result, _, calls) = desk.grade(Judge::live(changed).unwrap(), true).await;
+        assert!(result.is_ok());
+        expected += usize::from(asked_anew);
+        assert_eq!(asked(), expected);
+        assert_eq!(calls[0].reused.is_none(), asked_anew);
+    }
 }

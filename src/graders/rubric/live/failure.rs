@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_openai::error::OpenAIError;
 use reqwest::StatusCode;
 
+use super::complaint::Complaint;
 use super::transport::StatusError;
 use crate::verdict::{ErrorKind, GradeError};
 
@@ -73,7 +74,7 @@ pub(super) fn is_turned_away(error: &OpenAIError) -> bool {
 }
 
 /// Whether the endpoint may take the same question without a schema: it found something wrong with the request, and
-/// not with its size.
+/// not with its text.
 pub(super) fn is_refused_as_it_is(error: &OpenAIError) -> bool {
     let OpenAIError::Boxed(boxed) = error else {
         return false;
@@ -83,7 +84,7 @@ pub(super) fn is_refused_as_it_is(error: &OpenAIError) -> bool {
             error.status,
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
         );
-        wrong && error.code.as_deref() != Some("context_length_exceeded")
+        wrong && error.complaint.is_none()
     })
 }
 
@@ -116,6 +117,10 @@ fn status_error(error: &StatusError) -> GradeError {
             ErrorKind::ModelUnavailable,
             "it did not get the request in time".to_owned(),
         ),
+        status if error.complaint == Some(Complaint::Filtered) && status.is_client_error() => (
+            ErrorKind::JudgeRefused,
+            "its filter refuses the text; look at it yourself".to_owned(),
+        ),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
             ErrorKind::ModelRequestRefused,
             "check the judge's key and what it may use".to_owned(),
@@ -132,7 +137,7 @@ fn status_error(error: &StatusError) -> GradeError {
             ErrorKind::JudgeInputTooLarge,
             "lower max_input_bytes in the plan".to_owned(),
         ),
-        _ if error.code.as_deref() == Some("context_length_exceeded") => (
+        _ if error.complaint == Some(Complaint::TooLong) => (
             ErrorKind::JudgeInputTooLarge,
             "lower max_input_bytes in the plan".to_owned(),
         ),

@@ -17,6 +17,8 @@ use reqwest::{Body, Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::complaint::{Complaint, complaint};
+
 /// Most bytes of an answer's body: the events around the words take many times the room of the words.
 const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
@@ -34,6 +36,8 @@ pub(super) struct StatusError {
     pub(super) status: StatusCode,
     /// The error's code, e.g. `context_length_exceeded`, where there is one.
     pub(super) code: Option<String>,
+    /// What is wrong with the text, where that is what it complains of.
+    pub(super) complaint: Option<Complaint>,
     /// Seconds to wait, where the endpoint says so.
     pub(super) retry_after: Option<u32>,
 }
@@ -107,6 +111,7 @@ impl Transport {
         StatusError {
             status,
             code: error_code(&body, self.api_key.expose_secret()),
+            complaint: complaint(&body),
             retry_after,
         }
     }
