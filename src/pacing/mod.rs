@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! Pacer ── Concurrency   how many calls at a time: grows while all goes well, cut when the endpoint says 429
-//!       └─ Rate          requests and tokens a minute: all of them, or this process's share
+//!       └─ Share         requests and tokens a minute (Rate): all of them, or a part for a few seconds
 //!            └─ Leases   who has which share: kept in a row of the database, asked by demand
 //! ```
 //!
 //! A limiter with a fixed rate, such as the crate governor, cannot change its rate and keep what was used of it.
 
 mod concurrency;
+mod leasing;
 mod pacer;
 mod rate;
 mod shares;
