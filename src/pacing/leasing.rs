@@ -156,7 +156,7 @@ pub(super) async fn keep_share(
             let running = state.concurrency.running();
             (state.share.wanted(inner.pace, running, now), state.share.part)
         };
-        let mut has_share = share > 0.0;
+        let (mut has_share, mut failed) = (share > 0.0, false);
         if wanted > 0.0 || has_share {
             let ask = Ask {
                 holder: holder.clone(),
@@ -168,11 +168,16 @@ pub(super) async fn keep_share(
                     // Counted from before the question: the other clock started later.
                     inner.granted(grant, Some(now + LEASE));
                 }
-                Err(error) => tracing::warn!(%error, "judges wait for their share of the budget"),
+                Err(error) => {
+                    tracing::warn!(%error, "judges wait for their share of the budget");
+                    failed = true;
+                    // That somebody waits was told with this question: whoever still does tells it again.
+                    inner.changed.notify_waiters();
+                }
             }
         }
         drop(inner);
-        if has_share {
+        if has_share || failed {
             tokio::time::sleep(ASK_EVERY).await;
         } else {
             tokio::time::sleep(ASK_AGAIN).await;
@@ -191,6 +196,7 @@ fn float(tokens: u64) -> f64 {
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use async_trait::async_trait;
 
@@ -267,5 +273,41 @@ mod tests {
         let pacer = Pacer::shared(pace(10, None), leases.clone(), "w".to_owned());
         drop(pacer.enter(1).await);
         assert!(leases.0.lock().unwrap().is_empty());
+    }
+
+    /// Refuses as often, then grants all.
+    struct Failing {
+        failures: AtomicU32,
+        asked: AtomicU32,
+    }
+
+    #[async_trait]
+    impl Leases for Failing {
+        async fn ask(&self, _: &Ask) -> Result<Grant, LeaseError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let left = |left: u32| left.checked_sub(1);
+            match self
+                .failures
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, left)
+            {
+                Ok(_) => Err(LeaseError("the database restarts".to_owned())),
+                Err(_) => Ok(Grant {
+                    share: 1.0,
+                    holders: 1,
+                }),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_has_its_share_when_it_can_be_asked_for_again() {
+        let leases = Arc::new(Failing {
+            failures: AtomicU32::new(2),
+            asked: AtomicU32::new(0),
+        });
+        let pacer = Pacer::shared(pace(10, Some(60_000)), leases.clone(), "w".to_owned());
+        let turn = tokio::time::timeout(Duration::from_secs(20), pacer.enter(1)).await;
+        assert!(turn.is_ok(), "nobody asked again");
+        assert!(leases.asked.load(Ordering::Relaxed) >= 3);
     }
 }

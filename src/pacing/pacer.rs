@@ -59,7 +59,8 @@ pub(super) struct Inner {
     state: Mutex<State>,
     /// Held by the one who is next.
     turnstile: tokio::sync::Mutex<()>,
-    changed: Notify,
+    /// Whoever is next looks again whether it may begin.
+    pub(super) changed: Notify,
     /// Somebody waits who has no share.
     wanting: Arc<Notify>,
 }
