@@ -1,4 +1,4 @@
-//! What a process has of the rates, and the task that asks for it.
+//! What a process has of the requests a minute, and the task that asks for it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,10 +22,9 @@ const LATE: Duration = Duration::from_millis(250);
 /// How much more than it used lately a process asks for.
 const HEADROOM: f64 = 1.5;
 
-/// What this process may use of the rates, and what it knows of its own demand.
+/// What this process may use of the rate, and what it knows of its own demand.
 pub(super) struct Share {
     requests: Option<Rate>,
-    tokens: Option<Rate>,
     /// From 0 to 1.
     part: f64,
     /// When it ends; never, where there is nobody to share with.
@@ -44,7 +43,6 @@ impl Share {
     pub(super) fn new(pace: Pace, now: Instant) -> Self {
         Self {
             requests: pace.requests_per_minute.map(|_| Rate::new(now)),
-            tokens: pace.tokens_per_minute.map(|_| Rate::new(now)),
             part: 0.0,
             until: None,
             waiting: 0,
@@ -54,46 +52,25 @@ impl Share {
         }
     }
 
-    /// Takes what a call needs.
+    /// Takes what a call needs: one request.
     ///
     /// # Errors
     /// How long to wait; none where nothing comes without another share.
-    pub(super) fn take(&mut self, tokens: u64, now: Instant) -> Result<(), Option<Duration>> {
+    pub(super) fn take(&mut self, now: Instant) -> Result<(), Option<Duration>> {
         if self.until.is_some_and(|until| until <= now) {
             self.part = 0.0;
             self.until = None;
-            for rate in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
-                *rate = Rate::new(now);
-            }
+            self.requests = self.requests.map(|_| Rate::new(now));
         }
-        let taken = self.take_both(tokens, now);
+        let taken = self
+            .requests
+            .as_mut()
+            .map_or(Ok(()), |requests| requests.take(now));
         match taken {
             Ok(()) => self.let_through += 1,
             Err(_) => self.kept_waiting = true,
         }
         taken
-    }
-
-    fn take_both(&mut self, tokens: u64, now: Instant) -> Result<(), Option<Duration>> {
-        if let Some(requests) = &mut self.requests {
-            requests.take(1.0, now)?;
-        }
-        if let Some(rate) = &mut self.tokens
-            && let Err(wait) = rate.take(float(tokens), now)
-        {
-            if let Some(requests) = &mut self.requests {
-                requests.used_more(-1.0, now);
-            }
-            return Err(wait);
-        }
-        Ok(())
-    }
-
-    /// A call that was let through for so many tokens used as many.
-    pub(super) fn correct(&mut self, tokens: u64, used: u64, now: Instant) {
-        if let Some(rate) = &mut self.tokens {
-            rate.used_more(float(used) - float(tokens), now);
-        }
     }
 
     /// From now on the share is this one.
@@ -104,23 +81,16 @@ impl Share {
             let (per_minute, burst) = requests(f64::from(limit), grant);
             rate.set(per_minute, burst, now);
         }
-        if let (Some(rate), Some(limit)) = (&mut self.tokens, pace.tokens_per_minute) {
-            let limit = float(limit) * grant.share;
-            rate.set(0.95 * limit, 0.05 * limit, now);
-        }
     }
 
-    /// The share that could be used while so many calls are under way, and the beginning of another period of counting.
-    fn wanted(&mut self, pace: Pace, running: usize, now: Instant) -> f64 {
+    /// The share that could be used, and the beginning of another period of counting.
+    fn wanted(&mut self, pace: Pace, now: Instant) -> f64 {
         let minutes = now.saturating_duration_since(self.asked_at).as_secs_f64() / 60.0;
         let lately = f64::from(self.let_through) / minutes.max(1.0 / 600.0);
         let busy = self.kept_waiting && self.waiting > 0;
-        let limit = pace.requests_per_minute.map(f64::from);
-        let wanted = match limit {
+        let wanted = match pace.requests_per_minute {
             _ if busy => 1.0,
-            Some(limit) => HEADROOM * lately / limit,
-            // Tokens alone are limited: who asks at all may need any of them.
-            None if self.let_through > 0 || running > 0 => 1.0,
+            Some(limit) => HEADROOM * lately / f64::from(limit),
             None => 0.0,
         };
         self.asked_at = now;
@@ -153,8 +123,7 @@ pub(super) async fn keep_share(
         let now = Instant::now();
         let (wanted, share) = {
             let mut state = inner.state();
-            let running = state.concurrency.running();
-            (state.share.wanted(inner.pace, running, now), state.share.part)
+            (state.share.wanted(inner.pace, now), state.share.part)
         };
         let (mut has_share, mut failed) = (share > 0.0, false);
         if wanted > 0.0 || has_share {
@@ -186,12 +155,6 @@ pub(super) async fn keep_share(
     }
 }
 
-/// Counts of tokens: far below what a float holds exactly.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn float(tokens: u64) -> f64 {
-    tokens as f64
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -201,7 +164,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::super::pacer::{Ended, Pacer};
-    use super::super::shares::{Held, LeaseError, grant};
+    use super::super::shares::{Held, LeaseError, Reserved, grant};
     use super::*;
 
     fn pace(max_concurrent: usize, requests_per_minute: Option<u32>) -> Pace {
@@ -255,6 +218,14 @@ mod tests {
                 holders: 1 + others.iter().filter(|held| held.share > 0.0).count(),
             })
         }
+
+        async fn reserve(&self, _: u64, _: u64) -> Result<Reserved, LeaseError> {
+            Err(LeaseError("only requests are limited".to_owned()))
+        }
+
+        async fn correct(&self, _: i64, _: i64) -> Result<(), LeaseError> {
+            Ok(())
+        }
     }
 
     #[tokio::test]
@@ -296,6 +267,14 @@ mod tests {
                     holders: 1,
                 }),
             }
+        }
+
+        async fn reserve(&self, _: u64, _: u64) -> Result<Reserved, LeaseError> {
+            Err(LeaseError("only requests are limited".to_owned()))
+        }
+
+        async fn correct(&self, _: i64, _: i64) -> Result<(), LeaseError> {
+            Ok(())
         }
     }
 

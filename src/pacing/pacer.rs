@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::concurrency::Concurrency;
 use super::leasing::{Share, keep_share};
 use super::shares::{Grant, Leases};
+use super::tokens::{Reservation, Tokens};
 
 /// How fast the endpoint may be asked. The rates are those of all processes that share them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +57,7 @@ pub struct Pacer(Arc<Inner>);
 /// What all clones share.
 pub(super) struct Inner {
     pub(super) pace: Pace,
+    tokens: Option<Tokens>,
     state: Mutex<State>,
     /// Held by the one who is next.
     turnstile: tokio::sync::Mutex<()>,
@@ -73,7 +75,8 @@ pub(super) struct State {
 impl Pacer {
     /// The whole pace is this process's.
     pub fn alone(pace: Pace) -> Self {
-        let pacer = Self::new(pace, Arc::default());
+        let tokens = pace.tokens_per_minute.map(Tokens::own);
+        let pacer = Self::new(pace, tokens, Arc::default());
         let whole = Grant {
             share: 1.0,
             holders: 1,
@@ -84,19 +87,23 @@ impl Pacer {
 
     /// The rates are shared with other processes; `holder` names this one. Must be called within a runtime.
     pub fn shared(pace: Pace, leases: Arc<dyn Leases>, holder: String) -> Self {
-        if pace.requests_per_minute.is_none() && pace.tokens_per_minute.is_none() {
-            return Self::alone(pace);
-        }
         let wanting = Arc::new(Notify::new());
-        let pacer = Self::new(pace, Arc::clone(&wanting));
+        let tokens = pace
+            .tokens_per_minute
+            .map(|per_minute| Tokens::of_pool(per_minute, Arc::clone(&leases)));
+        let pacer = Self::new(pace, tokens, Arc::clone(&wanting));
+        if pace.requests_per_minute.is_none() {
+            return pacer;
+        }
         tokio::spawn(keep_share(Arc::downgrade(&pacer.0), wanting, leases, holder));
         pacer
     }
 
-    fn new(pace: Pace, wanting: Arc<Notify>) -> Self {
+    fn new(pace: Pace, tokens: Option<Tokens>, wanting: Arc<Notify>) -> Self {
         let now = Instant::now();
         Self(Arc::new(Inner {
             pace,
+            tokens,
             state: Mutex::new(State {
                 concurrency: Concurrency::new(pace.max_concurrent),
                 share: Share::new(pace, now),
@@ -111,16 +118,38 @@ impl Pacer {
     pub async fn enter(&self, tokens: u64) -> Turn {
         let _waiting = Waiting::new(&self.0);
         let _next = self.0.turnstile.lock().await;
+        let mut turn = self.begin().await;
+        let Some(budget) = &self.0.tokens else {
+            return turn;
+        };
+        loop {
+            let reservation = budget.reserve(tokens).await;
+            turn.reserved = Some(reservation);
+            let due = reservation.is_due().await;
+            let now = Instant::now();
+            let opens = self.0.state().concurrency.opens(now);
+            if due && opens.is_none() {
+                turn.began = Some(now);
+                return turn;
+            }
+            // What is used at another time than it counts is reserved anew.
+            turn.give_back();
+            tokio::time::sleep_until(opens.unwrap_or(now)).await;
+        }
+    }
+
+    /// Waits until there is room for another call, and a request.
+    async fn begin(&self) -> Turn {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
             changed.as_mut().enable();
             let now = Instant::now();
-            let wait = match self.0.state().begin(tokens, now) {
+            let wait = match self.0.state().begin(now) {
                 Ok(()) => {
                     return Turn {
                         of: Arc::clone(&self.0),
-                        began: now,
-                        tokens,
+                        began: self.0.tokens.is_none().then_some(now),
+                        reserved: None,
                     };
                 }
                 Err(wait) => wait,
@@ -170,11 +199,11 @@ enum Wait {
 }
 
 impl State {
-    fn begin(&mut self, tokens: u64, now: Instant) -> Result<(), Wait> {
+    fn begin(&mut self, now: Instant) -> Result<(), Wait> {
         self.concurrency
             .begin(now)
             .map_err(|opens| opens.map_or(Wait::Change, Wait::Until))?;
-        self.share.take(tokens, now).map_err(|wait| {
+        self.share.take(now).map_err(|wait| {
             self.concurrency.over();
             wait.map_or(Wait::Share, |wait| Wait::Until(now + wait))
         })
@@ -213,8 +242,9 @@ impl Drop for Waiting<'_> {
 /// The turn of one call: it is under way until this is dropped.
 pub struct Turn {
     of: Arc<Inner>,
-    began: Instant,
-    tokens: u64,
+    /// Not yet, while it waits for tokens.
+    began: Option<Instant>,
+    reserved: Option<Reservation>,
 }
 
 impl Turn {
@@ -225,18 +255,32 @@ impl Turn {
         match ended {
             Ended::Answered { tokens } => {
                 state.concurrency.answered(now);
-                if let Some(used) = tokens {
-                    state.share.correct(self.tokens, used, now);
+                if let (Some(budget), Some(reserved), Some(used)) = (&self.of.tokens, self.reserved, tokens) {
+                    budget.used(reserved, used);
                 }
             }
-            Ended::TooMuch { retry_after } => state.concurrency.too_much(self.began, retry_after, now),
+            Ended::TooMuch { retry_after } => {
+                state
+                    .concurrency
+                    .too_much(self.began.unwrap_or(now), retry_after, now)
+            }
             Ended::Trouble => state.concurrency.trouble(now),
+        }
+    }
+
+    /// The tokens were reserved in vain.
+    fn give_back(&mut self) {
+        if let (Some(budget), Some(reserved)) = (&self.of.tokens, self.reserved.take()) {
+            budget.used(reserved, 0);
         }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if self.began.is_none() {
+            self.give_back();
+        }
         self.of.state().concurrency.over();
         self.of.changed.notify_waiters();
     }

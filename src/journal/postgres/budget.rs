@@ -1,13 +1,16 @@
 //! Shares of the pool's budget, on the database's clock.
 
 use async_trait::async_trait;
-use sqlx::Row as _;
+use sqlx::{Postgres, Row as _, Transaction};
 
 use super::PgJournal;
 use super::claims::milliseconds;
 use crate::causes::in_full;
 use crate::journal::JournalError;
-use crate::pacing::{Ask, Grant, Held, LEASE, LeaseError, Leases, grant};
+use crate::pacing::{Ask, Grant, Held, LEASE, LeaseError, Leases, REMEMBERED, Reserved, Used, grant, wait};
+
+/// Most tokens that are counted for a call, so that a sum of them stays a number of the database.
+const MOST_TOKENS: u64 = 1 << 40;
 
 /// A budget that the workers of a pool share.
 pub struct PgLeases {
@@ -21,17 +24,22 @@ impl PgLeases {
         Self { journal, budget }
     }
 
-    async fn ask_once(&self, ask: &Ask) -> Result<Grant, JournalError> {
+    /// One asks at a time: what is free for one is not free for another.
+    async fn locked(&self) -> Result<Transaction<'static, Postgres>, JournalError> {
         let mut transaction = self.journal.pool().begin().await?;
         sqlx::query("INSERT INTO assay.budget (name) VALUES ($1) ON CONFLICT DO NOTHING")
             .bind(&self.budget)
             .execute(&mut *transaction)
             .await?;
-        // One asks at a time: what is free for one is not free for another.
         sqlx::query("SELECT FROM assay.budget WHERE name = $1 FOR UPDATE")
             .bind(&self.budget)
             .execute(&mut *transaction)
             .await?;
+        Ok(transaction)
+    }
+
+    async fn ask_once(&self, ask: &Ask) -> Result<Grant, JournalError> {
+        let mut transaction = self.locked().await?;
         // The clock and not now(), which stood still while this waited for the lock.
         let rows = sqlx::query(
             "SELECT CASE WHEN until > clock_timestamp() THEN wanted ELSE 0 END AS wanted,
@@ -89,6 +97,61 @@ impl PgLeases {
         let holders = 1 + others.iter().filter(|held| held.share > 0.0).count();
         Ok(Grant { share, holders })
     }
+
+    async fn reserve_once(&self, tokens: u64, per_minute: u64) -> Result<Reserved, JournalError> {
+        let mut transaction = self.locked().await?;
+        sqlx::query(
+            "DELETE FROM assay.tokens
+             WHERE budget = $1 AND last < clock_timestamp() - $2 * interval '1 millisecond'",
+        )
+        .bind(&self.budget)
+        .bind(milliseconds(REMEMBERED))
+        .execute(&mut *transaction)
+        .await?;
+        let rows = sqlx::query(
+            "SELECT extract(epoch FROM last - clock_timestamp())::double precision AS at, tokens
+             FROM assay.tokens WHERE budget = $1 ORDER BY last",
+        )
+        .bind(&self.budget)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let mut used = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let tokens: i64 = row.try_get("tokens")?;
+            used.push(Used {
+                at: row.try_get("at")?,
+                tokens: tokens.unsigned_abs(),
+            });
+        }
+        let wait = wait(tokens, per_minute, &used);
+        let second = sqlx::query_scalar(
+            "INSERT INTO assay.tokens AS t (budget, second, last, tokens)
+             SELECT $1, floor(extract(epoch FROM at))::bigint, at, $3
+             FROM (SELECT clock_timestamp() + $2 * interval '1 microsecond' AS at) AS call
+             ON CONFLICT (budget, second) DO UPDATE
+             SET last = greatest(t.last, excluded.last), tokens = t.tokens + excluded.tokens
+             RETURNING second",
+        )
+        .bind(&self.budget)
+        .bind(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+        .bind(i64::try_from(tokens.min(MOST_TOKENS)).unwrap_or(i64::MAX))
+        .fetch_one(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Reserved { second, wait })
+    }
+
+    async fn correct_once(&self, second: i64, by: i64) -> Result<(), JournalError> {
+        sqlx::query(
+            "UPDATE assay.tokens SET tokens = greatest(tokens + $3, 0) WHERE budget = $1 AND second = $2",
+        )
+        .bind(&self.budget)
+        .bind(second)
+        .bind(by)
+        .execute(&self.journal.pool())
+        .await?;
+        Ok(())
+    }
 }
 
 #[async_trait]
@@ -96,6 +159,21 @@ impl Leases for PgLeases {
     async fn ask(&self, ask: &Ask) -> Result<Grant, LeaseError> {
         self.journal
             .within(self.ask_once(ask))
+            .await
+            .map_err(|error| LeaseError(in_full(&error)))
+    }
+
+    async fn reserve(&self, tokens: u64, per_minute: u64) -> Result<Reserved, LeaseError> {
+        self.journal
+            .within(self.reserve_once(tokens, per_minute))
+            .await
+            .map_err(|error| LeaseError(in_full(&error)))
+    }
+
+    async fn correct(&self, second: i64, by: i64) -> Result<(), LeaseError> {
+        let by = by.clamp(-MOST_TOKENS.cast_signed(), MOST_TOKENS.cast_signed());
+        self.journal
+            .within(self.correct_once(second, by))
             .await
             .map_err(|error| LeaseError(in_full(&error)))
     }

@@ -40,7 +40,7 @@ const DISPUTES: &[&str] = &[
     "assay.dispute_item",
     "assay.dispute_outcome",
 ];
-const SHARED: &[&str] = &["assay.budget", "assay.share"];
+const SHARED: &[&str] = &["assay.budget", "assay.share", "assay.tokens"];
 const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
@@ -60,7 +60,8 @@ const WORKER: &[Grant] = &[
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
-    (&["assay.share"], "DELETE", &[]),
+    (&["assay.share", "assay.tokens"], "DELETE", &[]),
+    (&["assay.tokens"], "UPDATE", &["last", "tokens"]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
     (SEALED, "SELECT", &[]),
     (SEALED, "INSERT", &[]),
@@ -153,7 +154,8 @@ const ARBITER: &[Grant] = &[
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
-    (&["assay.share"], "DELETE", &[]),
+    (&["assay.share", "assay.tokens"], "DELETE", &[]),
+    (&["assay.tokens"], "UPDATE", &["last", "tokens"]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
     (DISPUTES, "SELECT", &[]),
     (DISPUTES, "INSERT", &[]),

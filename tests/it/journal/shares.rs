@@ -72,3 +72,49 @@ async fn those_who_ask_at_the_same_time_never_get_more_than_there_is() {
     let other = PgLeases::new(journal, "another endpoint".to_owned());
     assert_eq!(other.ask(&ask("w0", 1.0)).await.unwrap().share, 1.0);
 }
+
+#[tokio::test]
+async fn those_who_need_most_of_a_minutes_tokens_have_them_a_minute_apart() {
+    let (_database, journal) = journal().await;
+    let asking: Vec<_> = (0..3)
+        .map(|_| {
+            let leases = PgLeases::new(journal.clone(), "endpoint".to_owned());
+            tokio::spawn(async move { leases.reserve(40_000, 60_000).await.unwrap() })
+        })
+        .collect();
+    let mut reserved = Vec::new();
+    for asked in asking {
+        reserved.push(asked.await.unwrap());
+    }
+    reserved.sort_by_key(|reserved| reserved.wait);
+    let seconds: Vec<_> = reserved.iter().map(|reserved| reserved.wait.as_secs()).collect();
+    // A hair less than a minute more, for they do not ask at the same moment.
+    assert_eq!(seconds[0], 0);
+    assert!(
+        (60..=61).contains(&seconds[1]) && (121..=122).contains(&seconds[2]),
+        "{seconds:?}"
+    );
+    // What was thought too much is given back, and what is long past is forgotten.
+    let leases = PgLeases::new(journal.clone(), "endpoint".to_owned());
+    for reserved in &reserved {
+        leases.correct(reserved.second, -100_000).await.unwrap();
+    }
+    let kept: i64 = sqlx::query_scalar("SELECT sum(tokens)::bigint FROM assay.tokens")
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(kept, 0);
+    sqlx::query("UPDATE assay.tokens SET last = now() - interval '63 seconds'")
+        .execute(&journal.pool())
+        .await
+        .unwrap();
+    let next = leases.reserve(60_000, 60_000).await.unwrap();
+    assert_eq!(next.wait, std::time::Duration::ZERO);
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.tokens")
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(rows, 1);
+    let other = PgLeases::new(journal, "another endpoint".to_owned());
+    assert!(other.reserve(60_000, 60_000).await.unwrap().wait.is_zero());
+}

@@ -13,3 +13,11 @@ CREATE TABLE assay.share (
     older_until timestamptz      NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (budget, holder)
 );
+-- Tokens that calls used lately or have reserved, by the second in which they are used. Rows live about a minute.
+CREATE TABLE assay.tokens (
+    budget text        NOT NULL REFERENCES assay.budget,
+    second bigint      NOT NULL,                      -- since 1970
+    last   timestamptz NOT NULL,                      -- when the last of them are used
+    tokens bigint      NOT NULL CHECK (tokens >= 0),
+    PRIMARY KEY (budget, second)
+);
