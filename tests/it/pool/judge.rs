@@ -18,6 +18,8 @@ struct State {
     down: AtomicBool,
     millis: AtomicU64,
     asked: AtomicU64,
+    /// Questions after so many are never answered.
+    answers: AtomicU64,
 }
 
 pub(crate) struct SlowJudge {
@@ -29,6 +31,7 @@ impl SlowJudge {
     pub(crate) async fn start() -> Self {
         let state = Arc::new(State::default());
         state.millis.store(50, Ordering::Relaxed);
+        state.answers.store(u64::MAX, Ordering::Relaxed);
         let shared = Arc::clone(&state);
         let router = Router::new().route(
             "/v1/chat/completions",
@@ -56,16 +59,24 @@ impl SlowJudge {
         self.state.millis.store(millis, Ordering::Relaxed);
     }
 
+    /// Of all questions, only so many are answered.
+    pub(crate) fn answers(&self, questions: u64) {
+        self.state.answers.store(questions, Ordering::Relaxed);
+    }
+
     pub(crate) fn asked(&self) -> u64 {
         self.state.asked.load(Ordering::Relaxed)
     }
 }
 
 async fn answer(state: &State) -> Response<Body> {
-    state.asked.fetch_add(1, Ordering::Relaxed);
+    let number = state.asked.fetch_add(1, Ordering::Relaxed);
     if state.down.load(Ordering::Relaxed) {
         let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
         return down.body(Body::from("down")).unwrap();
+    }
+    if number >= state.answers.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
     tokio::time::sleep(Duration::from_millis(state.millis.load(Ordering::Relaxed))).await;
     let words = json!({"good": {"reason": "It is.", "met": true}}).to_string();
