@@ -219,7 +219,7 @@ mod tests {
             })
         }
 
-        async fn reserve(&self, _: u64, _: u64) -> Result<Reserved, LeaseError> {
+        async fn reserve(&self, _: &str, _: u64, _: u64) -> Result<Option<Reserved>, LeaseError> {
             Err(LeaseError("only requests are limited".to_owned()))
         }
 
@@ -269,7 +269,7 @@ mod tests {
             }
         }
 
-        async fn reserve(&self, _: u64, _: u64) -> Result<Reserved, LeaseError> {
+        async fn reserve(&self, _: &str, _: u64, _: u64) -> Result<Option<Reserved>, LeaseError> {
             Err(LeaseError("only requests are limited".to_owned()))
         }
 

@@ -21,4 +21,4 @@ mod window;
 pub use concurrency::LONGEST_WAIT;
 pub use pacer::{Ended, Pace, Pacer, Turn};
 pub use shares::{Ask, Grant, Held, LEASE, LeaseError, Leases, Reserved, grant};
-pub use window::{REMEMBERED, Used, wait};
+pub use window::{AHEAD, REMEMBERED, Used, wait};

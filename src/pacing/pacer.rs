@@ -90,7 +90,7 @@ impl Pacer {
         let wanting = Arc::new(Notify::new());
         let tokens = pace
             .tokens_per_minute
-            .map(|per_minute| Tokens::of_pool(per_minute, Arc::clone(&leases)));
+            .map(|per_minute| Tokens::of_pool(per_minute, Arc::clone(&leases), holder.clone()));
         let pacer = Self::new(pace, tokens, Arc::clone(&wanting));
         if pace.requests_per_minute.is_none() {
             return pacer;

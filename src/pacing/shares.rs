@@ -61,11 +61,17 @@ pub trait Leases: Send + Sync {
     /// Where it cannot be kept; the share that was granted before ends when its lease does.
     async fn ask(&self, ask: &Ask) -> Result<Grant, LeaseError>;
 
-    /// Reserves the tokens of a call, of which all processes together may use `per_minute`: see [`super::wait`].
+    /// Reserves the tokens of a call of that process, of which all together may use `per_minute`: see [`super::wait`]. None
+    /// where they are not there soon: the process keeps its place before those who ask later, as long as it goes on asking.
     ///
     /// # Errors
     /// Where it cannot be kept.
-    async fn reserve(&self, tokens: u64, per_minute: u64) -> Result<Reserved, LeaseError>;
+    async fn reserve(
+        &self,
+        holder: &str,
+        tokens: u64,
+        per_minute: u64,
+    ) -> Result<Option<Reserved>, LeaseError>;
 
     /// More tokens were used than had been reserved in that second, or less where it is below zero.
     ///

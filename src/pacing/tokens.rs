@@ -9,8 +9,11 @@ use tokio::time::Instant;
 use super::shares::{LeaseError, Leases, Reserved};
 use super::window::Account;
 
+/// How often tokens are asked for again that are not there yet.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
 /// How long to wait after the pool's account could not be asked.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASK_LATER: Duration = Duration::from_secs(1);
 
 /// How much later than its point in time a call may begin: less than the account's window is longer than a minute.
 const LATE: Duration = Duration::from_millis(500);
@@ -28,7 +31,7 @@ enum Whose {
         account: Mutex<Account>,
     },
     /// The pool's.
-    Pool(Arc<dyn Leases>),
+    Pool { leases: Arc<dyn Leases>, holder: String },
 }
 
 /// Tokens that are reserved for a call.
@@ -59,10 +62,10 @@ impl Tokens {
     }
 
     /// They are those of all processes.
-    pub(super) fn of_pool(per_minute: u64, leases: Arc<dyn Leases>) -> Self {
+    pub(super) fn of_pool(per_minute: u64, leases: Arc<dyn Leases>, holder: String) -> Self {
         Self {
             per_minute,
-            account: Whose::Pool(leases),
+            account: Whose::Pool { leases, holder },
         }
     }
 
@@ -70,34 +73,37 @@ impl Tokens {
     pub(super) async fn reserve(&self, tokens: u64) -> Reservation {
         loop {
             match self.reserve_once(tokens).await {
-                Ok(reserved) => {
+                Ok(Some(reserved)) => {
                     return Reservation {
                         second: reserved.second,
                         tokens,
                         at: Instant::now() + reserved.wait,
                     };
                 }
-                Err(error) => tracing::warn!(%error, "judges wait for tokens of the budget"),
+                Ok(None) => tokio::time::sleep(ASK_AGAIN).await,
+                Err(error) => {
+                    tracing::warn!(%error, "judges wait for tokens of the budget");
+                    tokio::time::sleep(ASK_LATER).await;
+                }
             }
-            tokio::time::sleep(ASK_AGAIN).await;
         }
     }
 
-    async fn reserve_once(&self, tokens: u64) -> Result<Reserved, LeaseError> {
-        let leases = match &self.account {
+    async fn reserve_once(&self, tokens: u64) -> Result<Option<Reserved>, LeaseError> {
+        let (leases, holder) = match &self.account {
             Whose::Own { opened, account } => {
                 let mut account = account.lock().unwrap_or_else(PoisonError::into_inner);
-                let (second, wait) = account.reserve(tokens, self.per_minute, opened.elapsed().as_secs_f64());
-                return Ok(Reserved { second, wait });
+                let reserved = account.reserve(tokens, self.per_minute, opened.elapsed().as_secs_f64());
+                return Ok(reserved.map(|(second, wait)| Reserved { second, wait }));
             }
-            Whose::Pool(leases) => Arc::clone(leases),
+            Whose::Pool { leases, holder } => (Arc::clone(leases), holder.clone()),
         };
         let (tell, told) = oneshot::channel();
         let per_minute = self.per_minute;
         // Of its own: whoever waits may be called off, and a transaction must not be left half-way.
         tokio::spawn(async move {
-            let reserved = leases.reserve(tokens, per_minute).await;
-            if let Err(Ok(reserved)) = tell.send(reserved) {
+            let reserved = leases.reserve(&holder, tokens, per_minute).await;
+            if let Err(Ok(Some(reserved))) = tell.send(reserved) {
                 give_back(leases.as_ref(), reserved.second, tokens).await;
             }
         });
@@ -116,7 +122,7 @@ impl Tokens {
                 let mut account = account.lock().unwrap_or_else(PoisonError::into_inner);
                 account.correct(reservation.second, by);
             }
-            Whose::Pool(leases) => {
+            Whose::Pool { leases, .. } => {
                 // At the end of the process nobody is left to correct it.
                 let Ok(runtime) = tokio::runtime::Handle::try_current() else {
                     return;
@@ -162,6 +168,7 @@ mod tests {
     }
 
     struct Pool {
+        opened: Instant,
         account: Mutex<Account>,
         asked: mpsc::UnboundedSender<Asked>,
         failures: Mutex<u32>,
@@ -173,15 +180,21 @@ mod tests {
             Err(LeaseError("only tokens are limited".to_owned()))
         }
 
-        async fn reserve(&self, tokens: u64, per_minute: u64) -> Result<Reserved, LeaseError> {
+        async fn reserve(
+            &self,
+            _: &str,
+            tokens: u64,
+            per_minute: u64,
+        ) -> Result<Option<Reserved>, LeaseError> {
             self.asked.send(Asked::Reserve(tokens)).unwrap();
             let mut failures = self.failures.lock().unwrap();
             if *failures > 0 {
                 *failures -= 1;
                 return Err(LeaseError("the database restarts".to_owned()));
             }
-            let (second, wait) = self.account.lock().unwrap().reserve(tokens, per_minute, 0.0);
-            Ok(Reserved { second, wait })
+            let now = self.opened.elapsed().as_secs_f64();
+            let reserved = self.account.lock().unwrap().reserve(tokens, per_minute, now);
+            Ok(reserved.map(|(second, wait)| Reserved { second, wait }))
         }
 
         async fn correct(&self, second: i64, by: i64) -> Result<(), LeaseError> {
@@ -194,6 +207,7 @@ mod tests {
     fn pool(failures: u32) -> (Arc<Pool>, mpsc::UnboundedReceiver<Asked>) {
         let (asked, heard) = mpsc::unbounded_channel();
         let pool = Pool {
+            opened: Instant::now(),
             account: Mutex::default(),
             asked,
             failures: Mutex::new(failures),
@@ -214,22 +228,26 @@ mod tests {
             .map(|number| Pacer::shared(PACE, pool.clone(), format!("w{number}")))
             .collect();
         let first = pacers[0].enter(40_000).await;
-        let waiting: Vec<_> = pacers[1..]
-            .iter()
-            .cloned()
-            .map(|pacer| tokio::spawn(async move { pacer.enter(40_000).await }))
-            .collect();
-        for _ in 0..3 {
+        let mut waiting = tokio::task::JoinSet::new();
+        for pacer in &pacers[1..] {
+            let pacer = pacer.clone();
+            waiting.spawn(async move { pacer.enter(40_000).await });
+        }
+        for _ in 0..5 {
             assert_eq!(heard.recv().await, Some(Asked::Reserve(40_000)));
         }
-        assert!(waiting.iter().all(|waiting| !waiting.is_finished()));
-        // One gives up: nobody keeps what it had reserved.
-        waiting[1].abort();
-        assert_eq!(heard.recv().await, Some(Asked::Correct(-40_000)));
-        assert_eq!(pacers[2].concurrency(), (10, 0));
+        assert!(waiting.try_join_next().is_none());
+        // It used far less: there is room for one of the others, and not for both.
         first.ended(Ended::Answered { tokens: Some(1_200) });
-        assert_eq!(heard.recv().await, Some(Asked::Correct(-38_800)));
-        waiting[0].abort();
+        while heard.recv().await != Some(Asked::Correct(-38_800)) {}
+        let second = tokio::time::timeout(Duration::from_secs(20), waiting.join_next()).await;
+        assert!(second.is_ok_and(|second| second.is_some()));
+        for _ in 0..3 {
+            assert!(heard.recv().await.is_some());
+        }
+        assert!(waiting.try_join_next().is_none());
+        waiting.shutdown().await;
+        assert_eq!(pacers.iter().map(|pacer| pacer.concurrency().1).sum::<usize>(), 0);
     }
 
     #[tokio::test]

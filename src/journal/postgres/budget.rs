@@ -7,7 +7,9 @@ use super::PgJournal;
 use super::claims::milliseconds;
 use crate::causes::in_full;
 use crate::journal::JournalError;
-use crate::pacing::{Ask, Grant, Held, LEASE, LeaseError, Leases, REMEMBERED, Reserved, Used, grant, wait};
+use crate::pacing::{
+    AHEAD, Ask, Grant, Held, LEASE, LeaseError, Leases, REMEMBERED, Reserved, Used, grant, wait,
+};
 
 /// Most tokens that are counted for a call, so that a sum of them stays a number of the database.
 const MOST_TOKENS: u64 = 1 << 40;
@@ -98,7 +100,12 @@ impl PgLeases {
         Ok(Grant { share, holders })
     }
 
-    async fn reserve_once(&self, tokens: u64, per_minute: u64) -> Result<Reserved, JournalError> {
+    async fn reserve_once(
+        &self,
+        holder: &str,
+        tokens: u64,
+        per_minute: u64,
+    ) -> Result<Option<Reserved>, JournalError> {
         let mut transaction = self.locked().await?;
         sqlx::query(
             "DELETE FROM assay.tokens
@@ -123,7 +130,48 @@ impl PgLeases {
                 tokens: tokens.unsigned_abs(),
             });
         }
+        // Whoever waits longer comes first; a process that no longer asks has lost its place.
+        let before: Vec<i64> = sqlx::query_scalar(
+            "SELECT tokens FROM assay.token_wait AS w WHERE budget = $1 AND holder <> $2 AND until > clock_timestamp()
+                 AND since < coalesce((SELECT since FROM assay.token_wait AS own
+                     WHERE own.budget = $1 AND own.holder = $2 AND own.until > clock_timestamp()), 'infinity')
+             ORDER BY since",
+        )
+        .bind(&self.budget)
+        .bind(holder)
+        .fetch_all(&mut *transaction)
+        .await?;
+        for tokens in before {
+            let tokens = tokens.unsigned_abs();
+            let at = wait(tokens, per_minute, &used).as_secs_f64();
+            used.push(Used { at, tokens });
+        }
         let wait = wait(tokens, per_minute, &used);
+        let counted = i64::try_from(tokens.min(MOST_TOKENS)).unwrap_or(i64::MAX);
+        if wait > AHEAD {
+            sqlx::query(
+                "INSERT INTO assay.token_wait AS w (budget, holder, tokens, since, until)
+                 VALUES ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4 * interval '1 millisecond')
+                 ON CONFLICT (budget, holder) DO UPDATE
+                 SET tokens = excluded.tokens, until = excluded.until,
+                     since = CASE WHEN w.until > excluded.since THEN w.since ELSE excluded.since END",
+            )
+            .bind(&self.budget)
+            .bind(holder)
+            .bind(counted)
+            .bind(milliseconds(LEASE))
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            return Ok(None);
+        }
+        sqlx::query(
+            "DELETE FROM assay.token_wait WHERE budget = $1 AND (holder = $2 OR until < clock_timestamp())",
+        )
+        .bind(&self.budget)
+        .bind(holder)
+        .execute(&mut *transaction)
+        .await?;
         let second = sqlx::query_scalar(
             "INSERT INTO assay.tokens AS t (budget, second, last, tokens)
              SELECT $1, floor(extract(epoch FROM at))::bigint, at, $3
@@ -134,11 +182,11 @@ impl PgLeases {
         )
         .bind(&self.budget)
         .bind(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
-        .bind(i64::try_from(tokens.min(MOST_TOKENS)).unwrap_or(i64::MAX))
+        .bind(counted)
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Reserved { second, wait })
+        Ok(Some(Reserved { second, wait }))
     }
 
     async fn correct_once(&self, second: i64, by: i64) -> Result<(), JournalError> {
@@ -163,9 +211,14 @@ impl Leases for PgLeases {
             .map_err(|error| LeaseError(in_full(&error)))
     }
 
-    async fn reserve(&self, tokens: u64, per_minute: u64) -> Result<Reserved, LeaseError> {
+    async fn reserve(
+        &self,
+        holder: &str,
+        tokens: u64,
+        per_minute: u64,
+    ) -> Result<Option<Reserved>, LeaseError> {
         self.journal
-            .within(self.reserve_once(tokens, per_minute))
+            .within(self.reserve_once(holder, tokens, per_minute))
             .await
             .map_err(|error| LeaseError(in_full(&error)))
     }
