@@ -30,7 +30,9 @@ GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, a
 GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found_file, not_found,
               first_not_found)
     ON assay.claim TO assay_worker;
-GRANT SELECT, INSERT, DELETE ON assay.share TO assay_worker;
+GRANT SELECT, INSERT, DELETE ON assay.share, assay.tokens, assay.token_wait TO assay_worker;
+GRANT UPDATE (last, tokens) ON assay.tokens TO assay_worker;
+GRANT UPDATE (tokens, since, until) ON assay.token_wait TO assay_worker;
 GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO assay_worker;
 GRANT SELECT, UPDATE (confirmed_at) ON assay.dispute_outcome TO assay_worker;
 -- A call under way, until it is kept.
@@ -53,7 +55,9 @@ GRANT INSERT ON assay.verification, assay.log, assay.model_call, assay.decision,
     assay.plan_file, assay.dispute, assay.preview, assay.dispute_set, assay.dispute_item, assay.dispute_outcome,
     assay.evidence TO assay_arbiter;
 GRANT UPDATE (ended_at, outcome, decision, entries, head) ON assay.verification TO assay_arbiter;
-GRANT INSERT, DELETE ON assay.share TO assay_arbiter;
+GRANT INSERT, DELETE ON assay.share, assay.tokens, assay.token_wait TO assay_arbiter;
+GRANT UPDATE (last, tokens) ON assay.tokens TO assay_arbiter;
+GRANT UPDATE (tokens, since, until) ON assay.token_wait TO assay_arbiter;
 GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO assay_arbiter;
 GRANT INSERT, UPDATE ON assay.budget TO assay_arbiter;
 GRANT UPDATE (state, ended_by, ended_at) ON assay.dispute_set TO assay_arbiter;

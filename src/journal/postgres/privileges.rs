@@ -40,7 +40,7 @@ const DISPUTES: &[&str] = &[
     "assay.dispute_item",
     "assay.dispute_outcome",
 ];
-const SHARED: &[&str] = &["assay.budget", "assay.share"];
+const SHARED: &[&str] = &["assay.budget", "assay.share", "assay.tokens", "assay.token_wait"];
 const BEGUN: &[&str] = &["assay.call_begun"];
 const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
@@ -64,7 +64,13 @@ const WORKER: &[Grant] = &[
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
-    (&["assay.share"], "DELETE", &[]),
+    (
+        &["assay.share", "assay.tokens", "assay.token_wait"],
+        "DELETE",
+        &[],
+    ),
+    (&["assay.tokens"], "UPDATE", &["last", "tokens"]),
+    (&["assay.token_wait"], "UPDATE", &["tokens", "since", "until"]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
     (SEALED, "SELECT", &[]),
     (SEALED, "INSERT", &[]),
@@ -165,7 +171,13 @@ const ARBITER: &[Grant] = &[
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
-    (&["assay.share"], "DELETE", &[]),
+    (
+        &["assay.share", "assay.tokens", "assay.token_wait"],
+        "DELETE",
+        &[],
+    ),
+    (&["assay.tokens"], "UPDATE", &["last", "tokens"]),
+    (&["assay.token_wait"], "UPDATE", &["tokens", "since", "until"]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
     (DISPUTES, "SELECT", &[]),
     (DISPUTES, "INSERT", &[]),

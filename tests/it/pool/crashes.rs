@@ -60,6 +60,48 @@ async fn workers_may_die_at_every_point_of_a_delivery() {
     );
 }
 
+/// Kill -9 while one vote is paid and two are not: whoever takes the job over asks for those two only.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_had_paid_its_judge_for_is_used_by_the_next() {
+    let deployment = Deployment::new().await;
+    deployment.bench.plan(
+        "voted",
+        "[[graders]]\nname = \"quality\"\nkind = \"rubric\"\nsamples = 3\n\
+         [[graders.criteria]]\nid = \"good\"\ntext = \"It is good.\"\nevidence = \"none\"\n",
+    );
+    let submissions = [Submission {
+        job: job("voted", json!({"output_text": "as expected"})),
+        plan: Some("voted".to_owned()),
+    }];
+    deployment.insert(&submissions).await;
+    deployment.judge.answers(1);
+    let victim = deployment.worker().await;
+    deployment.publish(&submissions).await;
+    let paid = "SELECT count(*) FROM assay.model_call WHERE finish = 'complete' AND reused IS NULL";
+    deployment
+        .until("one vote is paid, two are asked for", DYING, async || {
+            deployment.judge.asked() == 3 && deployment.count(paid).await == 1
+        })
+        .await;
+    victim.kill();
+    deployment.judge.answers(u64::MAX);
+    let _next = deployment.worker().await;
+    let decided = "SELECT count(*) FROM assay.decision";
+    deployment
+        .until("the next decides", DYING, async || {
+            deployment.count(decided).await == 1
+        })
+        .await;
+    assert_eq!(
+        deployment.judge.asked(),
+        5,
+        "the vote that was paid is not asked for again"
+    );
+    assert_eq!(deployment.count(paid).await, 3);
+    let reused = "SELECT count(*) FROM assay.model_call WHERE reused IS NOT NULL";
+    assert_eq!(deployment.count(reused).await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn one_killer_job_parks_and_the_others_are_not_blamed() {
     let count = jobs().clamp(100, 500);

@@ -19,6 +19,8 @@ struct State {
     strict: AtomicBool,
     millis: AtomicU64,
     asked: AtomicU64,
+    /// Questions after so many are never answered.
+    answers: AtomicU64,
 }
 
 pub(crate) struct SlowJudge {
@@ -30,6 +32,7 @@ impl SlowJudge {
     pub(crate) async fn start() -> Self {
         let state = Arc::new(State::default());
         state.millis.store(50, Ordering::Relaxed);
+        state.answers.store(u64::MAX, Ordering::Relaxed);
         let shared = Arc::clone(&state);
         let router = Router::new().route(
             "/v1/chat/completions",
@@ -62,16 +65,24 @@ impl SlowJudge {
         self.state.millis.store(millis, Ordering::Relaxed);
     }
 
+    /// Of all questions, only so many are answered.
+    pub(crate) fn answers(&self, questions: u64) {
+        self.state.answers.store(questions, Ordering::Relaxed);
+    }
+
     pub(crate) fn asked(&self) -> u64 {
         self.state.asked.load(Ordering::Relaxed)
     }
 }
 
 async fn answer(state: &State) -> Response<Body> {
-    state.asked.fetch_add(1, Ordering::Relaxed);
+    let number = state.asked.fetch_add(1, Ordering::Relaxed);
     if state.down.load(Ordering::Relaxed) {
         let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
         return down.body(Body::from("down")).unwrap();
+    }
+    if number >= state.answers.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
     }
     // Looked at again and again: a test may let the judge go on that it has held.
     let began = tokio::time::Instant::now();

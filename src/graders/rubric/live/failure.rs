@@ -33,9 +33,7 @@ pub(super) fn call_error(error: &OpenAIError) -> Failed {
             Some(error) => {
                 return Failed {
                     error: status_error(error),
-                    retry_after: error
-                        .retry_after
-                        .map(|seconds| Duration::from_secs(seconds.into())),
+                    retry_after: error.retry_after,
                 };
             }
             None => GradeError::new(ErrorKind::ModelUnavailable, "the model's endpoint cannot be used"),
@@ -107,7 +105,7 @@ fn status_error(error: &StatusError) -> GradeError {
         StatusCode::TOO_MANY_REQUESTS => {
             let wait = error
                 .retry_after
-                .map_or_else(String::new, |seconds| format!(" for {seconds} s"));
+                .map_or_else(String::new, |wait| format!(" for {} s", wait.as_secs_f64()));
             (
                 ErrorKind::ModelRateLimited,
                 format!("it asks us to slow down{wait}"),
