@@ -107,11 +107,11 @@ async fn what_was_parked_before_any_verification_began_is_erased_and_closed() {
         plan_choice: Digest::of(b"c"),
         message: Arc::new(br#"{"v":1,"job":{"output_text":"canary"}}"#.to_vec()),
         traceparent: None,
+        has_judge: false,
     };
-    let parking = world
-        .journal
-        .claim_unplanned(&unplanned, "plan-not-allowed", "canary");
-    parking.await.unwrap();
+    let why = ("plan-not-allowed", "canary");
+    let parking = world.journal.claim_unplanned(&unplanned, why, |_| None);
+    assert_eq!(parking.await.unwrap(), None);
 
     let unknown = world.run(&["erase", "nobody", "--reason", "r", "--yes"], &[]);
     assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");

@@ -309,6 +309,6 @@ async fn an_answer_of_another_model_or_of_other_settings_is_not_used_again() {
         assert!(result.is_ok());
         expected += usize::from(asked_anew);
         assert_eq!(asked(), expected);
-        assert_eq!(calls[0].reused.is_none(), asked_anew);
+        assert_eq!(calls.kept[0].reused.is_none(), asked_anew);
     }
 }
