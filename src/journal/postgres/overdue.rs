@@ -52,8 +52,8 @@ impl PgJournal {
                 WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
                   AND (state = 'waiting' AND for_judge) = $2
                 ORDER BY due_at LIMIT 4 * $3
-             ), some AS (SELECT * FROM longest ORDER BY random() LIMIT $3)
-             SELECT job_id, attempt, message, traceparent FROM some JOIN assay.hand_in USING (job_id, attempt)",
+             ), chosen AS (SELECT * FROM longest ORDER BY random() LIMIT $3)
+             SELECT job_id, attempt, message, traceparent FROM chosen JOIN assay.hand_in USING (job_id, attempt)",
         )
         .bind(milliseconds(grace))
         .bind(for_judge)

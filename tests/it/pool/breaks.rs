@@ -125,7 +125,8 @@ async fn connections_may_stall() {
 /// The grace of these workers is 20 s. What is decided is in the database, and waiting for the broker would add nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_broker_does_not_answer_stops_before_its_grace_ends() {
-    let count = 12;
+    // As many as are judged at a time.
+    let count = 4;
     let deployment = Deployment::new().await;
     let submissions: Vec<_> = mixed("j", 10 * count)
         .into_iter()
