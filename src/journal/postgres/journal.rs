@@ -11,7 +11,9 @@ use super::time::Time;
 use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
-use crate::journal::{Cause, Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words};
+use crate::journal::{
+    Cause, Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words,
+};
 use crate::model_call::{ModelCall, NoRoom, Reservation, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
