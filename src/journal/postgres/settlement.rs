@@ -104,7 +104,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    const ALL: [Self; 5] = [
+    /// Every effect.
+    pub const ALL: [Self; 5] = [
         Self::Paid,
         Self::Requeued,
         Self::Failed,
