@@ -40,7 +40,9 @@ impl<'r> Decode<'r, Postgres> for Time {
         match value.format() {
             PgValueFormat::Binary => {
                 let microseconds: i64 = Decode::<Postgres>::decode(value)?;
-                Ok(Self(Timestamp::from_microsecond(microseconds + EPOCH)?))
+                // `infinity` is the largest number there is.
+                let since = microseconds.checked_add(EPOCH).ok_or("a time without end")?;
+                Ok(Self(Timestamp::from_microsecond(since)?))
             }
             PgValueFormat::Text => Err("a time in text form".into()),
         }

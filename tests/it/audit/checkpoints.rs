@@ -207,17 +207,11 @@ async fn no_checkpoint_is_made_before_its_time_or_of_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_cannot_be_read_is_a_finding_and_hides_no_other() {
-    for (change, back) in [
-        ("checkpoint SET count = -1", "checkpoint SET count = 2"),
-        (
-            "checkpoint SET made_at = 'infinity'",
-            "checkpoint SET made_at = now()",
-        ),
-        ("checkpoint SET root = ''", "checkpoint SET root = sha256('')"),
-        (
-            "checkpoint_leaf SET head = ''",
-            "checkpoint_leaf SET head = sha256('')",
-        ),
+    for change in [
+        "checkpoint SET count = -1",
+        "checkpoint SET made_at = 'infinity'",
+        "checkpoint SET root = ''",
+        "checkpoint_leaf SET head = ''",
     ] {
         let (world, ids) = sealed().await;
         let of = if change.starts_with("checkpoint_leaf") {
@@ -251,7 +245,6 @@ async fn a_checkpoint_that_cannot_be_read_is_a_finding_and_hides_no_other() {
                 "{change}: {report}"
             );
         }
-        let _ = back;
     }
 }
 
