@@ -93,6 +93,9 @@ pub struct Moved {
     pub fee_cents: i64,
 }
 
+/// A checkpoint by number, a place in its tree, and what was sealed there.
+pub type Sealed = (u64, u32, Leaf);
+
 /// A verification with all that says something of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audited {
@@ -111,7 +114,7 @@ pub struct Audited {
     /// What was settled on it.
     pub settlement: Option<SettlementRow>,
     /// The checkpoints that sealed it, its place there, and what was sealed, in their order.
-    pub sealed: Vec<(u64, u32, Leaf)>,
+    pub sealed: Vec<Sealed>,
 }
 
 /// Rows that speak of a verification that is not there.
@@ -340,7 +343,7 @@ async fn read(
             .await?,
         settlement,
     )?;
-    let mut leaves: HashMap<Uuid, Vec<Result<(u64, u32, Leaf), JournalError>>> = HashMap::new();
+    let mut leaves: HashMap<Uuid, Vec<Result<Sealed, JournalError>>> = HashMap::new();
     let found = sqlx::query(
         "SELECT * FROM assay.checkpoint_leaf WHERE verification_id = ANY ($1) ORDER BY checkpoint",
     )
@@ -439,7 +442,7 @@ fn moved(row: &PgRow, of: &str) -> Result<Moved, JournalError> {
     })
 }
 
-fn sealed(row: &PgRow) -> Result<(u64, u32, Leaf), JournalError> {
+fn sealed(row: &PgRow) -> Result<Sealed, JournalError> {
     let number: i64 = row.try_get("checkpoint")?;
     let number = u64::try_from(number).map_err(|_| JournalError::Damaged(format!("checkpoint {number}")))?;
     Ok((number, count(row, "place")?, leaf(row)?))
