@@ -61,6 +61,7 @@ fn message(job: &Job, key: &SigningKey) -> OutcomeMessage {
         runtimes: BTreeMap::new(),
         submission,
         evidence: submission,
+        task: Submission::of(job).task.digest(),
         log_head: digest,
         decided_at,
         signature: String::new(),

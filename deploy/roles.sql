@@ -27,11 +27,16 @@ GRANT SELECT ON assay.migration TO assay_worker, assay_settlement, assay_operato
 GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, assay.verification, assay.parked,
                          assay.model_call
     TO assay_worker;
-GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found, first_not_found)
+GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found_file, not_found,
+              first_not_found)
     ON assay.claim TO assay_worker;
-GRANT SELECT, INSERT, DELETE ON assay.share TO assay_worker;
+GRANT SELECT, INSERT, DELETE ON assay.share, assay.tokens, assay.token_wait TO assay_worker;
+GRANT UPDATE (last, tokens) ON assay.tokens TO assay_worker;
+GRANT UPDATE (tokens, since, until) ON assay.token_wait TO assay_worker;
 GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO assay_worker;
 GRANT SELECT, UPDATE (confirmed_at) ON assay.dispute_outcome TO assay_worker;
+-- A call under way, until it is kept.
+GRANT SELECT, INSERT, DELETE ON assay.call_begun TO assay_worker, assay_arbiter;
 -- FOR UPDATE asks for the right to update.
 GRANT SELECT, INSERT, UPDATE ON assay.budget TO assay_worker;
 GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assay.verification TO assay_worker;
@@ -50,7 +55,9 @@ GRANT INSERT ON assay.verification, assay.log, assay.model_call, assay.decision,
     assay.plan_file, assay.dispute, assay.preview, assay.dispute_set, assay.dispute_item, assay.dispute_outcome,
     assay.evidence TO assay_arbiter;
 GRANT UPDATE (ended_at, outcome, decision, entries, head) ON assay.verification TO assay_arbiter;
-GRANT INSERT, DELETE ON assay.share TO assay_arbiter;
+GRANT INSERT, DELETE ON assay.share, assay.tokens, assay.token_wait TO assay_arbiter;
+GRANT UPDATE (last, tokens) ON assay.tokens TO assay_arbiter;
+GRANT UPDATE (tokens, since, until) ON assay.token_wait TO assay_arbiter;
 GRANT UPDATE (wanted, share, until, older_share, older_until) ON assay.share TO assay_arbiter;
 GRANT INSERT, UPDATE ON assay.budget TO assay_arbiter;
 GRANT UPDATE (state, ended_by, ended_at) ON assay.dispute_set TO assay_arbiter;
@@ -67,7 +74,7 @@ GRANT UPDATE (reason, released_at) ON assay.held TO assay_settlement;
 GRANT SELECT ON ALL TABLES IN SCHEMA assay TO assay_operator;
 GRANT INSERT ON assay.act, assay.switch TO assay_operator;
 GRANT UPDATE (is_on, by, reason, at) ON assay.switch TO assay_operator;
-GRANT UPDATE (state, due_at, starts, tries, not_found, first_not_found) ON assay.claim TO assay_operator;
+GRANT UPDATE (state, due_at, starts, tries, not_found_file, not_found, first_not_found) ON assay.claim TO assay_operator;
 GRANT UPDATE (closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_operator;
 GRANT UPDATE (approved_by, approved_at) ON assay.held TO assay_operator;
 GRANT UPDATE (closed_at, closed_by, closed_reason) ON assay.exception TO assay_operator;

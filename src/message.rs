@@ -112,6 +112,14 @@ impl SubmittedJob {
         if bytes.len() > MAX_MESSAGE_BYTES {
             return Err(MessageError::TooLarge(bytes.len()));
         }
+        Self::parse_kept(bytes)
+    }
+
+    /// Reads a message that we keep. It may be larger than one of the broker's: the job that a thin one names is kept whole.
+    ///
+    /// # Errors
+    /// As [`SubmittedJob::parse`], but for the size.
+    pub fn parse_kept(bytes: &[u8]) -> Result<Self, MessageError> {
         let mut deserializer = serde_json::Deserializer::from_slice(bytes);
         let wire: Wire = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
             let field = error.path().to_string();

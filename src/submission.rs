@@ -23,6 +23,29 @@ pub struct Task {
     pub requirements: Option<String>,
 }
 
+impl Task {
+    /// The task as a job states it.
+    pub fn of(job: &Job) -> Self {
+        Self {
+            title: job.title.clone(),
+            prompt: job.prompt.clone(),
+            description: job.description.clone(),
+            requirements: job.requirements.clone(),
+        }
+    }
+
+    /// Says what was asked for, so that nobody is shown another task when the work is judged again. Receipts carry it; the
+    /// digest of the submission does not cover it.
+    pub fn digest(&self) -> Digest {
+        FieldHasher::new("assay-task-v1")
+            .text(&self.title)
+            .text(&self.prompt)
+            .optional(self.description.as_deref())
+            .optional(self.requirements.as_deref())
+            .finish()
+    }
+}
+
 /// Who a file came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -201,12 +224,7 @@ impl Submission {
         Self {
             job_id: job.id.clone(),
             attempt: job.attempt_count,
-            task: Task {
-                title: job.title.clone(),
-                prompt: job.prompt.clone(),
-                description: job.description.clone(),
-                requirements: job.requirements.clone(),
-            },
+            task: Task::of(job),
             output_text: job.output_text.clone().unwrap_or_default(),
             output_attachments: job.output_attachments.clone(),
             input_attachments: job.attachments.clone(),
@@ -280,6 +298,21 @@ mod tests {
         .unwrap();
         change(&mut job);
         job
+    }
+
+    #[test]
+    fn the_tasks_digest_follows_every_word_of_it_and_nothing_else() {
+        let digest = |change: fn(&mut Job)| Task::of(&job(change)).digest();
+        let changes: [fn(&mut Job); 5] = [
+            |_| (),
+            |job| job.title = "other".into(),
+            |job| job.prompt = "other".into(),
+            |job| job.description = Some("other".into()),
+            |job| job.requirements = Some("other".into()),
+        ];
+        let digests: std::collections::BTreeSet<_> = changes.into_iter().map(digest).collect();
+        assert_eq!(digests.len(), changes.len());
+        assert_eq!(digest(|_| ()), digest(|job| job.output_text = None));
     }
 
     #[test]

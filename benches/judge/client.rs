@@ -34,6 +34,7 @@ pub(crate) struct Task {
     pub(crate) calls: u32,
     pub(crate) max_concurrent: usize,
     pub(crate) requests_per_minute: Option<u32>,
+    pub(crate) tokens_per_minute: Option<u64>,
     /// Where the budget is shared.
     pub(crate) database: Option<String>,
     /// Seconds before the first.
@@ -56,6 +57,7 @@ impl Task {
             calls: 1,
             max_concurrent: 1,
             requests_per_minute: None,
+            tokens_per_minute: None,
             database: None,
             start_after: 0,
         }
@@ -88,7 +90,7 @@ pub(crate) async fn run(task: Task) {
     let pace = Pace {
         max_concurrent: task.max_concurrent,
         requests_per_minute: task.requests_per_minute,
-        tokens_per_minute: None,
+        tokens_per_minute: task.tokens_per_minute,
     };
     let pacer = match &task.database {
         Some(url) => {

@@ -3,7 +3,7 @@
 //!     tests/servers run cargo bench --profile dev --bench judge
 //!
 //! The model is a server of ours in a process of its own, which answers after 300 ms. Nothing is judged that matters: what is
-//! measured is how calls are let through. The shared part takes three minutes, since a minute's budget is counted.
+//! measured is how calls are let through. The shared parts take five minutes, since a minute's budget is counted.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,6 +24,8 @@ use server::{Arrival, Server};
 const CONNECTIONS: u32 = 50;
 /// Calls in all.
 const CALLS: u32 = 1_000;
+/// Tokens a minute of the shared budget.
+const TOKENS: u64 = 30_000;
 /// Requests a minute of the shared budget.
 const BUDGET: u32 = 600;
 
@@ -37,6 +39,7 @@ async fn main() {
     }
     pipelined().await;
     shared().await;
+    tokens().await;
 }
 
 /// Many calls at a time of one process.
@@ -114,6 +117,37 @@ async fn shared() {
         Some(after) => println!("one was killed: the others had its share after {after:.0} s"),
         None => println!("one was killed: its share was not taken over within 25 s"),
     }
+}
+
+/// Three processes whose calls are large beside the tokens that they share.
+async fn tokens() {
+    let database = database().await;
+    let server = Server::start();
+    let clients = ["a", "b", "c"].map(|name| {
+        Client::start(&Task {
+            parallel: 20,
+            calls: u32::MAX,
+            max_concurrent: 20,
+            tokens_per_minute: Some(TOKENS),
+            database: Some(database.clone()),
+            ..Task::new(&server, name)
+        })
+    });
+    tokio::time::sleep(Duration::from_secs(135)).await;
+    for client in clients {
+        client.kill();
+    }
+    let arrivals = server.arrivals().await;
+    let used = |calls: usize| calls as u64 * server::TOKENS.iter().sum::<u64>();
+    let steady = arrivals
+        .iter()
+        .filter(|arrival| (70.0..130.0).contains(&arrival.at));
+    println!(
+        "budget of {TOKENS} tokens a minute shared by three processes, as the server counts them: at most {} in any 60 s, {} in \
+         a minute of three with work",
+        used(most_in_a_minute(&arrivals)),
+        used(steady.count())
+    );
 }
 
 fn most_in_a_minute(arrivals: &[Arrival]) -> usize {

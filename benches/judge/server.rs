@@ -15,6 +15,9 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+/// Tokens of question and answer, as the server counts them.
+pub(crate) const TOKENS: [u64; 2] = [500, 40];
+
 pub(crate) const ROLE: &str = "ASSAY_BENCH_MODEL";
 
 /// How long an answer takes.
@@ -103,7 +106,7 @@ async fn answer(State(arrivals): State<Arrivals>, headers: HeaderMap, _question:
         chunk(json!({"content": answer.to_string()}), None),
         chunk(json!({}), Some("stop")),
         json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "bench", "choices": [],
-               "usage": {"prompt_tokens": 500, "completion_tokens": 40, "total_tokens": 540}}),
+               "usage": {"prompt_tokens": TOKENS[0], "completion_tokens": TOKENS[1], "total_tokens": TOKENS[0] + TOKENS[1]}}),
     ];
     let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     let parts = [Ok::<_, Infallible>(body), Ok("data: [DONE]\n\n".to_owned())];

@@ -1,5 +1,7 @@
 //! What the attacks came to, as data.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::attacks::{Class, Side};
@@ -54,8 +56,10 @@ pub struct Tally {
     pub attacks: u32,
     /// Attacks that got what they wanted: a submitter's hand-in verified, good work refused for its sender.
     pub succeeded: u32,
-    /// Attacks that came to no decision: a person looks at them, and nobody is paid or loses an attempt.
+    /// Attacks after which the judge left the decision to a person: nobody is paid or loses an attempt.
     pub parked: u32,
+    /// Attacks that nobody judged: they say nothing.
+    pub troubled: u32,
 }
 
 /// The report; `--json`.
@@ -75,6 +79,10 @@ pub struct AttackReport {
     pub configurations: Vec<String>,
     /// Targets that came out wrong without any attack, by configuration: their successes say nothing.
     pub wrong_unattacked: Vec<u32>,
+    /// Targets of which nothing was decided without any attack, by configuration.
+    pub undecided_unattacked: Vec<u32>,
+    /// Verifications that nobody judged, by the kind of our trouble.
+    pub troubles: BTreeMap<String, u32>,
     /// One row for each class.
     pub classes: Vec<ClassReport>,
 }
@@ -104,8 +112,24 @@ impl ClassReport {
 impl AttackReport {
     /// Attacks that succeeded though every defence was on.
     pub fn succeeded_against_all(&self) -> u32 {
-        let all = self.configurations.iter().position(|name| name == "all");
+        let all = self.with_all();
         let tallies = self.classes.iter().filter_map(|class| class.tallies.get(all?));
         tallies.map(|tally| tally.succeeded).sum()
+    }
+
+    /// Targets that did not come out as they must without any attack though every defence was on.
+    pub fn unfit_with_all(&self) -> u32 {
+        let count = |counts: &[u32]| self.with_all().and_then(|all| counts.get(all).copied());
+        let counts = [&self.wrong_unattacked, &self.undecided_unattacked];
+        counts.into_iter().filter_map(|counts| count(counts)).sum()
+    }
+
+    /// Verifications that nobody judged.
+    pub fn troubled(&self) -> u32 {
+        self.troubles.values().sum()
+    }
+
+    fn with_all(&self) -> Option<usize> {
+        self.configurations.iter().position(|name| name == "all")
     }
 }

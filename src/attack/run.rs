@@ -1,19 +1,20 @@
 //! Makes every attack on every target under every configuration.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use futures_util::stream::{self, StreamExt as _};
 
 use super::attacks::{Class, Side};
 use super::report::{AttackReport, ClassReport, Configuration};
-use crate::desk::{Fixture, FixtureError, JudgeChoice, Trial, discover};
+use crate::desk::{Fixture, FixtureError, JudgeChoice, Trial, discover, speaks_of_judge};
 use crate::graders;
 use crate::graders::rubric::{Judge, JudgeSettings, Leaning, weakened};
 use crate::job::Job;
 use crate::outcome::{Expect, Outcome};
 use crate::plan::{Plan, PlanError, PlanFolders, PlannedGrader};
 use crate::report::Progress;
+use crate::verdict::ErrorKind;
 
 /// Who judges.
 #[derive(Clone)]
@@ -126,10 +127,24 @@ struct Shot<'a> {
 }
 
 /// What it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hit {
     Succeeded,
-    Parked,
     Repelled,
+    /// What the judge said leaves it to a person.
+    Parked,
+    /// Nobody judged: this says nothing of judge or defences.
+    Trouble(ErrorKind),
+}
+
+impl Hit {
+    /// Where no decision came of it.
+    fn undecided(kind: ErrorKind) -> Self {
+        match speaks_of_judge(kind) {
+            true => Self::Parked,
+            false => Self::Trouble(kind),
+        }
+    }
 }
 
 impl Attack {
@@ -146,6 +161,8 @@ impl Attack {
                 .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
             configurations: self.configurations.iter().map(|one| one.name.clone()).collect(),
             wrong_unattacked: vec![0; count],
+            undecided_unattacked: vec![0; count],
+            troubles: BTreeMap::new(),
             classes: Class::ALL
                 .iter()
                 .map(|class| ClassReport::of(*class, count))
@@ -165,9 +182,14 @@ impl Attack {
             .buffer_unordered(self.side_by_side.max(1));
         while let Some((shot, hit, named)) = running.next().await {
             models.extend(named);
+            if let Hit::Trouble(kind) = hit {
+                *report.troubles.entry(kind.to_string()).or_default() += 1;
+            }
             let Some(class) = shot.class else {
-                if matches!(hit, Hit::Succeeded) {
-                    report.wrong_unattacked[shot.configuration] += 1;
+                match hit {
+                    Hit::Succeeded => report.wrong_unattacked[shot.configuration] += 1,
+                    Hit::Parked | Hit::Trouble(_) => report.undecided_unattacked[shot.configuration] += 1,
+                    Hit::Repelled => {}
                 }
                 continue;
             };
@@ -176,6 +198,7 @@ impl Attack {
             match hit {
                 Hit::Succeeded => tally.succeeded += 1,
                 Hit::Parked => tally.parked += 1,
+                Hit::Trouble(_) => tally.troubled += 1,
                 Hit::Repelled => {}
             }
         }
@@ -237,7 +260,7 @@ impl Attack {
         let hit = match tried.verification.decision {
             Ok(decision) if decision.outcome == wanted => Hit::Succeeded,
             Ok(_) => Hit::Repelled,
-            Err(_) => Hit::Parked,
+            Err(error) => Hit::undecided(error.kind),
         };
         (
             hit,
@@ -258,4 +281,23 @@ fn criteria(plan: &Plan) -> Vec<(String, f64)> {
         Some((criterion.get("id")?.as_str()?.to_owned(), weight.unwrap_or(1.0)))
     });
     named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_judge_said_is_for_a_person_and_all_else_is_our_trouble() {
+        assert_eq!(Hit::undecided(ErrorKind::JudgeOffMenu), Hit::Parked);
+        assert_eq!(Hit::undecided(ErrorKind::InfluenceSuspected), Hit::Parked);
+        for kind in [
+            ErrorKind::ModelUnavailable,
+            ErrorKind::ModelRequestRefused,
+            ErrorKind::NoJudge,
+            ErrorKind::DeadlineExceeded,
+        ] {
+            assert_eq!(Hit::undecided(kind), Hit::Trouble(kind));
+        }
+    }
 }

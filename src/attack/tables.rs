@@ -34,6 +34,26 @@ pub fn write_lines(report: &AttackReport, out: &mut impl Write) -> io::Result<()
             )?;
         }
     }
+    for (name, undecided) in report.configurations.iter().zip(&report.undecided_unattacked) {
+        if *undecided > 0 {
+            writeln!(
+                out,
+                "without any attack, {undecided} fixtures came to no decision with defences `{name}`"
+            )?;
+        }
+    }
+    if report.troubled() > 0 {
+        let kinds = report
+            .troubles
+            .iter()
+            .map(|(kind, count)| format!("{kind}: {count}"));
+        writeln!(
+            out,
+            "nobody judged {} verifications ({}): they say nothing; run again when that is mended",
+            report.troubled(),
+            kinds.collect::<Vec<_>>().join(", ")
+        )?;
+    }
     writeln!(
         out,
         "\n{} attacks succeeded with all defences on",
@@ -101,11 +121,17 @@ fn table(report: &AttackReport, columns: &[(usize, &String)]) -> String {
     text
 }
 
-/// `3/10`, and `(2p)` where two more were parked.
+/// `3/10`, and `(2p 1t)` where two more were parked and one more had trouble of ours.
 fn cell(tally: &Tally) -> String {
-    let parked = match tally.parked {
-        0 => String::new(),
-        parked => format!(" ({parked}p)"),
+    let others = [(tally.parked, 'p'), (tally.troubled, 't')];
+    let others: Vec<_> = others
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, mark)| format!("{count}{mark}"))
+        .collect();
+    let others = match others.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", others.join(" ")),
     };
-    format!("{}/{}{parked}", tally.succeeded, tally.attacks)
+    format!("{}/{}{others}", tally.succeeded, tally.attacks)
 }

@@ -56,6 +56,8 @@ pub enum What {
     Settlement,
     /// Content is gone and nobody has erased it on record.
     ErasedUnrecorded,
+    /// What is kept of a judge's answer is not what the log names.
+    AnswerChanged,
     /// A row that no version of ours writes.
     Unreadable,
 }
@@ -80,6 +82,7 @@ impl What {
             Self::LinkBroken => "link-broken",
             Self::Settlement => "settlement-differs",
             Self::ErasedUnrecorded => "erased-unrecorded",
+            Self::AnswerChanged => "answer-changed",
             Self::Unreadable => "unreadable",
         }
     }
@@ -113,6 +116,9 @@ impl What {
             Self::Settlement => "`assay pause`, then compare ledger, settlement and receipt of this job",
             Self::ErasedUnrecorded => {
                 "nobody used `assay erase`: find out who writes to the database as its owner"
+            }
+            Self::AnswerChanged => {
+                "no replay uses it; `assay reverify JOB` hears the judge anew; compare with a backup"
             }
             Self::Unreadable => "compare the row with a backup",
         }

@@ -1,11 +1,12 @@
 //! The audit: whether what the database says today is what was written, sealed and signed then.
 //!
-//! `examine` looks at one verification, `seals` at the chain of checkpoints, `run` goes over the whole database. `sealer` makes
+//! `examine` looks at one verification, `calls` at what its judges are kept to have said, `seals` at the chain of checkpoints, `run` goes over the whole database. `sealer` makes
 //! the checkpoints that an audit goes by, `anchor` keeps them outside the database. `bundle` and `prove` carry one verification
 //! to somebody who has neither database nor trust in ours. What is proven by what: docs/audit.md.
 
 mod anchor;
 mod bundle;
+mod calls;
 mod examine;
 mod finding;
 mod prove;
@@ -21,3 +22,4 @@ pub use finding::{Finding, What};
 pub use prove::{Proof, prove};
 pub use run::{Anchored, AuditError, AuditReport, Progress, audit};
 pub use sealer::{SealTrouble, Sealer, seal_until_stopped};
+pub(crate) use told::{contradicts_log, contradicts_receipt};

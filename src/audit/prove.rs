@@ -52,6 +52,7 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
         .filter(|entry| entry.erased.is_some())
         .count();
     let on_record = Erasure {
+        plans: Vec::new(),
         job_id: bundle.job_id.to_string(),
         attempt: None,
         by: String::new(),

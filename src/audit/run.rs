@@ -8,6 +8,7 @@ use futures_util::stream::{self, TryStreamExt as _};
 use serde::Serialize;
 
 use super::anchor::{Anchor, AnchorError};
+use super::calls::examine_calls;
 use super::examine::examine;
 use super::finding::{Finding, What};
 use super::seals::{Seals, Which, audit_seals};
@@ -223,11 +224,14 @@ async fn batch(
     ids: Vec<VerificationId>,
 ) -> Result<Batch, AuditError> {
     let read = journal.audited(&ids).await?;
+    let of_calls = examine_calls(journal, &read, erasures).await?;
     let (trust, erasures) = (Arc::clone(trust), Arc::clone(erasures));
     let examining = tokio::task::spawn_blocking(move || examine_all(read, &trust, &erasures));
-    examining
+    let mut batch = examining
         .await
-        .map_err(|error| AuditError::Died(error.to_string()))
+        .map_err(|error| AuditError::Died(error.to_string()))?;
+    batch.findings.extend(of_calls);
+    Ok(batch)
 }
 
 fn examine_all(

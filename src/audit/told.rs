@@ -9,7 +9,7 @@ use crate::outcome::GraderEnd;
 use crate::receipt::Receipt;
 
 /// The first field of the message that its own receipt contradicts.
-pub(super) fn contradicts_receipt(message: &OutcomeMessage) -> Option<&'static str> {
+pub(crate) fn contradicts_receipt(message: &OutcomeMessage) -> Option<&'static str> {
     let receipt: &Receipt = &message.receipt;
     let fields = [
         ("v", message.v == VERSION),
@@ -30,7 +30,7 @@ pub(super) fn contradicts_receipt(message: &OutcomeMessage) -> Option<&'static s
 }
 
 /// The first field of the message that the log contradicts. Where content was erased there is nothing to compare with.
-pub(super) fn contradicts_log(message: &OutcomeMessage, entries: &[LogEntry]) -> Option<String> {
+pub(crate) fn contradicts_log(message: &OutcomeMessage, entries: &[LogEntry]) -> Option<String> {
     if entries.iter().any(|entry| entry.erased.is_some()) {
         return None;
     }

@@ -85,6 +85,11 @@ pub enum Refusal {
         /// All cases.
         cases: u64,
     },
+    /// Nobody was asked.
+    #[error(
+        "no judge was asked: the plan has no rubric, or its gates decide every case; there is nothing to calibrate"
+    )]
+    NoJudge,
     /// No judge was heard.
     #[error("the judge's answers were written by hand: they say nothing of a model; run with --judge live")]
     WrittenByHand,

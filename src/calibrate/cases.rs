@@ -4,7 +4,7 @@
 //! {"prompt": "Answer the guest.", "output": "Dear Ms Ortiz, …", "label": "verified", "labels": {"refund": true}}
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -90,6 +90,12 @@ pub enum CaseError {
         /// The criterion.
         id: String,
     },
+    /// A file or fixture would count twice, and make the intervals narrower than they are.
+    #[error("{} is named twice: name each file and folder of cases once", path.display())]
+    Twice {
+        /// The file, or the fixture's folder.
+        path: PathBuf,
+    },
     /// There is nothing to calibrate with.
     #[error(
         "there is no labelled case: name folders with fixtures, or files with lines of {{prompt, output, label}}"
@@ -170,8 +176,12 @@ impl Cases {
             cases: Vec::new(),
             left_out: 0,
         };
+        let mut files = BTreeSet::new();
         for path in paths {
             if path.is_file() && path.extension().is_some_and(|extension| extension == "jsonl") {
+                if !files.insert(place(path)) {
+                    return Err(CaseError::Twice { path: path.clone() });
+                }
                 loaded.add_lines(path, choice)?;
             } else {
                 loaded.add_fixtures(path, plan_name, folders, choice)?;
@@ -179,6 +189,10 @@ impl Cases {
         }
         if loaded.cases.is_empty() {
             return Err(CaseError::Empty);
+        }
+        let mut folders = loaded.cases.iter().filter_map(|case| case.folder.as_ref());
+        if let Some(twice) = folders.find(|folder| !files.insert(place(folder))) {
+            return Err(CaseError::Twice { path: twice.clone() });
         }
         loaded.check_labels()?;
         Ok(loaded)
@@ -273,6 +287,11 @@ pub(super) fn criteria(plan: &Plan) -> Vec<String> {
     let criteria = lists.filter_map(|list| list.as_array()).flatten();
     let ids = criteria.filter_map(|criterion| criterion.get("id")?.as_str());
     ids.map(str::to_owned).collect()
+}
+
+/// The same for a file or folder however it is named.
+fn place(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// The job of a line.

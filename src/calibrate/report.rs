@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::agreement::{Confusion, Interval};
 use super::blessing::{Demands, Refusal, bless};
 use super::cases::{Cases, criteria};
-use crate::desk::Tried;
+use crate::desk::{Tried, speaks_of_judge};
 use crate::graders::rubric::criteria_met;
 use crate::outcome::{GraderReport, Outcome};
 use crate::plan::PlanRef;
@@ -213,6 +213,9 @@ impl CalibrationReport {
         if subject.judges.iter().any(|mode| mode == "scripted") {
             refusals.push(Refusal::WrittenByHand);
         }
+        if subject.judges.is_empty() && confusion.total() > 0 {
+            refusals.push(Refusal::NoJudge);
+        }
         let ids = criteria(&loaded.plan);
         let criteria = ids.into_iter().filter_map(|id| CriterionReport::of(id, &cases));
         Self {
@@ -234,6 +237,17 @@ impl CalibrationReport {
             spending,
             cases,
         }
+    }
+}
+
+impl CalibrationReport {
+    /// Whether no case was decided by trouble of ours: that is no answer to whether the judge may be paid on.
+    pub fn nobody_judged(&self) -> bool {
+        let ours = |case: &CaseReport| {
+            let error = case.said.first().and_then(|said| said.error.as_ref());
+            error.is_some_and(|error| !speaks_of_judge(error.kind))
+        };
+        self.cases.iter().all(ours)
     }
 }
 

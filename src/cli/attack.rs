@@ -9,7 +9,7 @@ use super::{CliError, Exit, heard, parts};
 use crate::attack::{Attack, AttackJudge, Configuration, load, markdown, write_lines};
 use crate::clock::Clock;
 use crate::config::CommonArgs;
-use crate::desk::Trial;
+use crate::desk::{RunningCost, Trial};
 use crate::report::Progress;
 use crate::shutdown;
 
@@ -24,7 +24,10 @@ Examples:
 Fixtures that expect `retry` are attacked by the submitter's side, those that expect `verified` by the sender's. The judge
 `credulous` is no model: it obeys the last order that it sees and repeats every verdict, and tests what stands around it.
 
-Exit status: 0 no attack succeeds with all defences on, 1 some do, 2 a plan, fixture or setting is wrong, 3 our own trouble.")]
+In a cell, `p` counts what the judge left to a person, `t` what nobody judged.
+
+Exit status: 0 no attack succeeds with all defences on, 1 some do, or fixtures do not come out as they must without any attack,
+2 a plan, fixture or setting is wrong, 3 our own trouble: not all was judged.")]
 pub(super) struct AttackArgs {
     /// The plan: a name, or a .toml file
     plan: String,
@@ -70,6 +73,7 @@ pub(super) async fn run(args: AttackArgs, common: &CommonArgs) -> Result<Exit, C
             sandbox: parts::sandbox(&config)?,
             clock: Clock::system(),
             cancel: shutdown::token().map_err(CliError::trouble)?,
+            cost_so_far: RunningCost::default(),
         },
         side_by_side: args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1),
         configurations: match each {
@@ -95,8 +99,13 @@ pub(super) async fn run(args: AttackArgs, common: &CommonArgs) -> Result<Exit, C
     } else {
         heard(write_lines(&report, &mut anstream::stdout()))?;
     }
-    Ok(match report.succeeded_against_all() {
-        0 => Exit::Good,
-        _ => Exit::No,
+    Ok(if report.succeeded_against_all() > 0 {
+        Exit::No
+    } else if report.troubled() > 0 {
+        Exit::Trouble
+    } else if report.unfit_with_all() > 0 {
+        Exit::No
+    } else {
+        Exit::Good
     })
 }

@@ -9,7 +9,7 @@ use super::{CliError, Exit, heard, parts};
 use crate::calibrate::{Calibration, CalibrationReport, Cases, Demands, page, write_lines};
 use crate::clock::Clock;
 use crate::config::CommonArgs;
-use crate::desk::{JudgeChoice, Trial};
+use crate::desk::{JudgeChoice, RunningCost, Trial};
 use crate::report::Progress;
 use crate::shutdown;
 
@@ -24,7 +24,7 @@ Examples:
 A case is a fixture folder (its `expect` is the label, `[labels]` in fixture.toml those of criteria), or a line of a
 .jsonl file: {\"prompt\": …, \"output\": …, \"label\": \"verified\" or \"retry\", \"labels\": {\"criterion\": true}}
 
-Exit status: 0 blessed, 1 refused, 2 a plan, case or setting is wrong, 3 our own trouble.")]
+Exit status: 0 blessed, 1 refused, 2 a plan, case or setting is wrong, 3 our own trouble, e.g. a model that is down.")]
 pub(super) struct CalibrateArgs {
     /// The plan: a name, or a .toml file
     plan: String,
@@ -34,7 +34,7 @@ pub(super) struct CalibrateArgs {
     /// Where the judge's answers come from
     #[arg(long, value_enum, default_value_t = CalibrateJudge::Live)]
     judge: CalibrateJudge,
-    /// How often each case is verified; the first time counts, the others show how steady the judge is
+    /// How often each case is verified, by a live judge; the first time counts, the others show how steady it is
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     samples: u16,
     /// Least kappa
@@ -76,6 +76,10 @@ pub(super) async fn run(args: CalibrateArgs, common: &CommonArgs) -> Result<Exit
     if !(-1.0..=1.0).contains(&args.min_kappa) {
         return Err(CliError::usage(anyhow!("--min-kappa must be from -1 to 1")));
     }
+    if args.samples > 1 && args.judge != CalibrateJudge::Live {
+        let message = "--samples needs --judge live: an answer that is kept is the same each time";
+        return Err(CliError::usage(anyhow!(message)));
+    }
     let choice = match args.judge {
         CalibrateJudge::Live => JudgeChoice::Live(parts::endpoint(&config)?),
         CalibrateJudge::Record => JudgeChoice::Record(parts::endpoint(&config)?),
@@ -92,6 +96,7 @@ pub(super) async fn run(args: CalibrateArgs, common: &CommonArgs) -> Result<Exit
             sandbox: parts::sandbox(&config)?,
             clock: Clock::system(),
             cancel: shutdown::token().map_err(CliError::trouble)?,
+            cost_so_far: RunningCost::default(),
         },
         samples: usize::from(args.samples),
         side_by_side: args.jobs.unwrap_or_else(|| 2 * config.sandbox_children).max(1),
@@ -110,6 +115,7 @@ pub(super) async fn run(args: CalibrateArgs, common: &CommonArgs) -> Result<Exit
     tell(&args, &report)?;
     Ok(match report.blessed {
         true => Exit::Good,
+        false if report.nobody_judged() => Exit::Trouble,
         false => Exit::No,
     })
 }

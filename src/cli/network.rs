@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::evidence::Network;
+use crate::evidence::{GoneForGood, Network};
 
 /// The flag of commands that fetch attachments.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ impl NetworkArgs {
         Network {
             allow_private: any,
             allow_http: any,
-            gone_for_good: false,
+            gone_for_good: GoneForGood::Nothing,
         }
     }
 }

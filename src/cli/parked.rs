@@ -157,7 +157,7 @@ fn as_value(row: &ParkedRow) -> Value {
 }
 
 /// Reasons whose message is whole: it can be published again. Of the others a part was left out, or it can never be read.
-const WHOLE: [&str; 3] = ["missing-job", "stale", "message-lost"];
+const WHOLE: [&str; 4] = ["missing-job", "stale", "message-lost", "unreadable-job"];
 
 async fn retry(
     config: &Config,

@@ -102,6 +102,13 @@ impl JudgeTable {
                 );
             }
         }
+        let has_ceiling = self.max_cents_per_job.is_some() || self.max_cents_per_day.is_some();
+        if has_ceiling && self.max_completion_tokens.is_none() {
+            return setting(
+                "judge.max_completion_tokens",
+                "is needed where there is a ceiling of spending: what an answer may cost is not known before it is written",
+            );
+        }
         Ok(())
     }
 }
@@ -184,7 +191,9 @@ mod tests {
             ),
             (50, Some(600), Some(90_000))
         );
-        let money = judge("max_cents_per_day = 1.5\n[judge.prices.\"m 1\"]\ninput = 15\noutput = 60.5\n");
+        let money = judge(
+            "max_cents_per_day = 1.5\nmax_completion_tokens = 900\n[judge.prices.\"m 1\"]\ninput = 15\noutput = 60.5\n",
+        );
         let money = money.unwrap().judge.unwrap().money;
         let price = Price {
             input: 15.0,
@@ -194,6 +203,7 @@ mod tests {
         let wrong = |text: &str| judge(text).unwrap_err();
         insta::assert_snapshot!(wrong("max_cents_per_job = -1.0"), @"judge.max_cents_per_job: must be an amount of cents, zero or more; leave it out for no ceiling");
         insta::assert_snapshot!(wrong("[judge.prices.m]\ninput = -1\noutput = 1"), @"judge.prices: must be cents for a million tokens, zero or more");
+        insta::assert_snapshot!(wrong("max_cents_per_job = 1.0"), @"judge.max_completion_tokens: is needed where there is a ceiling of spending: what an answer may cost is not known before it is written");
         insta::assert_snapshot!(wrong("timeout_seconds = 0"), @"judge.timeout_seconds: must be above zero; leave it out for the usual value");
         insta::assert_snapshot!(wrong("max_completion_tokens = 0"), @"judge.max_completion_tokens: must be above zero; leave it out for the usual value");
         insta::assert_snapshot!(wrong("requests_per_minute = 9"), @"judge.requests_per_minute: must be 10 or more; leave it out for no limit");

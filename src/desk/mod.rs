@@ -17,5 +17,5 @@ pub use run::Desk;
 pub use scaffold::{Language, Places, Scaffold, ScaffoldError};
 pub use submit::Template;
 pub use suite::{Found, Search, Suite, Touched};
-pub use trial::{Trial, Tried};
+pub use trial::{RunningCost, Trial, Tried, speaks_of_judge};
 pub use watch::Watch;

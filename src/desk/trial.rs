@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::evidence::{Network, Sources};
-use crate::graders::rubric::{CallKeeper, Judge};
+use crate::graders::rubric::{CallKeeper, Judge, Paid};
 use crate::graders::{Context, Grader, JudgeSlots, Tools};
 use crate::job::Job;
 use crate::log::Log;
@@ -21,11 +22,15 @@ use crate::outcome::Verification;
 use crate::plan::{Plan, PlannedGrader};
 use crate::sandbox::Sandbox;
 use crate::submission::Submission;
-use crate::verdict::{GradeError, Verdict};
+use crate::verdict::{ErrorKind, GradeError, Verdict};
 use crate::verify::{collect_hand_in, undecided, verify_with};
 
 /// Longest trial.
 const LONGEST: Duration = Duration::from_secs(600);
+
+/// What the calls of a run's trials cost so far. Cheap to clone; all clones add up.
+#[derive(Debug, Clone, Default)]
+pub struct RunningCost(Arc<AtomicU64>);
 
 /// What trials share. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +41,21 @@ pub struct Trial {
     pub clock: Clock,
     /// Calls everything off.
     pub cancel: CancellationToken,
+    /// What they may not exceed: the ceiling of a day is that of the run, for a desk remembers no other.
+    pub cost_so_far: RunningCost,
+}
+
+/// Whether a verification that ended with such an error says something of its judge: what it said is what went wrong.
+/// Everything else is trouble of ours, and says nothing.
+pub fn speaks_of_judge(error: ErrorKind) -> bool {
+    matches!(
+        error,
+        ErrorKind::JudgeOffMenu
+            | ErrorKind::JudgeRefused
+            | ErrorKind::JudgeInputTooLarge
+            | ErrorKind::JudgeInputRedacted
+            | ErrorKind::InfluenceSuspected
+    )
 }
 
 /// What a trial came to.
@@ -62,7 +82,10 @@ impl Trial {
     ) -> Tried {
         let submission = Submission::of(job);
         let (log, mut reader) = Log::new(self.clock.clone(), submission.secrets.clone());
-        let notes = Arc::new(Notes::default());
+        let notes = Arc::new(Notes {
+            noting: Mutex::default(),
+            cost_so_far: self.cost_so_far.clone(),
+        });
         let tools = Tools {
             sandbox: self.sandbox.clone(),
             judge: judge.clone(),
@@ -101,7 +124,7 @@ impl Trial {
         };
         let read_away = async { while reader.recv().await.is_some() {} };
         let (verification, ()) = tokio::join!(grading, read_away);
-        let mut inner = notes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = notes.noting.lock().unwrap_or_else(PoisonError::into_inner);
         Tried {
             verification,
             verdicts: std::mem::take(&mut inner.verdicts),
@@ -111,8 +134,10 @@ impl Trial {
 }
 
 /// What is written down of a trial.
-#[derive(Default)]
-struct Notes(Mutex<Noting>);
+struct Notes {
+    noting: Mutex<Noting>,
+    cost_so_far: RunningCost,
+}
 
 #[derive(Default)]
 struct Noting {
@@ -124,17 +149,24 @@ struct Noting {
 #[async_trait]
 impl CallKeeper for Notes {
     async fn keep(&self, call: &ModelCall) -> Result<(), GradeError> {
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
         inner.calls.push(call.clone());
+        let cost = call.cost_microcents.unwrap_or_default();
+        self.cost_so_far.0.fetch_add(cost, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn paid(&self, _key: Digest) -> Result<Option<ModelCall>, GradeError> {
-        Ok(None)
+    async fn paid(&self, _key: Digest) -> Result<Paid, GradeError> {
+        Ok(Paid::Nothing)
     }
 
     async fn spent(&self) -> Result<Spent, GradeError> {
-        Ok(Spent::default())
+        let inner = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
+        let costs = inner.calls.iter().filter_map(|call| call.cost_microcents);
+        Ok(Spent {
+            on_job: costs.sum(),
+            today: self.cost_so_far.0.load(Ordering::Relaxed),
+        })
     }
 }
 
@@ -152,7 +184,7 @@ impl Grader for Noted {
 
     async fn grade(&self, submission: &Submission, context: &Context) -> Result<Verdict, GradeError> {
         let verdict = self.grader.grade(submission, context).await?;
-        let mut inner = self.notes.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.notes.noting.lock().unwrap_or_else(PoisonError::into_inner);
         inner.verdicts.insert(self.name().to_owned(), verdict.clone());
         Ok(verdict)
     }

@@ -13,6 +13,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::disk;
 use super::trouble::Trouble;
+use crate::digest::Digest;
 use crate::submission::Fault;
 use crate::verdict::{ErrorKind, GradeError};
 
@@ -36,8 +37,30 @@ pub struct Network {
     pub allow_private: bool,
     /// Without encryption.
     pub allow_http: bool,
-    /// A file that its host says does not exist is its giver's fault: it has been so for long enough, and often enough.
-    pub gone_for_good: bool,
+    /// Which files are their givers' fault when their host says that they do not exist.
+    pub gone_for_good: GoneForGood,
+}
+
+/// Files that have been missing for long enough, and often enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum GoneForGood {
+    /// None yet.
+    #[default]
+    Nothing,
+    /// The one whose URL has this digest.
+    File(Digest),
+    /// Every one: nobody waits for them any more.
+    Everything,
+}
+
+impl GoneForGood {
+    fn holds(self, file: Digest) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::File(gone) => gone == file,
+            Self::Everything => true,
+        }
+    }
 }
 
 /// Downloads `url` into the file and says the media type that the host states. `name` is for messages.
@@ -56,6 +79,7 @@ pub(super) async fn download(
         name: name.to_owned(),
         reason,
     };
+    let file = Digest::of(url.as_bytes());
     let mut url = Url::parse(url).map_err(|error| refused(format!("its URL is broken: {error}")))?;
     for _ in 0..=MAX_REDIRECTS {
         let addresses = allowed_addresses(&url, network, name).await?;
@@ -64,7 +88,7 @@ pub(super) async fn download(
             .map_err(|reason| unreachable(name, reason))?;
         let status = response.status();
         if !status.is_redirection() {
-            let response = accept(response, name, network)?;
+            let response = accept(response, name, network.gone_for_good.holds(file), file)?;
             let media = response
                 .headers()
                 .get(CONTENT_TYPE)
@@ -155,21 +179,20 @@ async fn get(url: &Url, addresses: &[SocketAddr]) -> Result<Response, String> {
         .map_err(|error| error.without_url().to_string())
 }
 
-fn accept(response: Response, name: &str, network: Network) -> Result<Response, Trouble> {
+fn accept(response: Response, name: &str, is_gone: bool, file: Digest) -> Result<Response, Trouble> {
     let status = response.status();
     match status {
         StatusCode::OK => Ok(response),
-        StatusCode::NOT_FOUND | StatusCode::GONE if network.gone_for_good => Err(Fault::AttachmentGone {
+        StatusCode::NOT_FOUND | StatusCode::GONE if is_gone => Err(Fault::AttachmentGone {
             name: name.to_owned(),
             status: status.as_u16(),
         }
         .into()),
         StatusCode::NOT_FOUND | StatusCode::GONE => {
             let message = format!("`{name}`: its host says that it does not exist (status {status})");
-            Err(Trouble::Ours(GradeError::new(
-                ErrorKind::AttachmentNotFoundYet,
-                message,
-            )))
+            Err(Trouble::Ours(
+                GradeError::new(ErrorKind::AttachmentNotFoundYet, message).about(file),
+            ))
         }
         _ => Err(unreachable(
             name,

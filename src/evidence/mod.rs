@@ -18,7 +18,7 @@ use crate::entry::cut;
 use crate::job::Attachment;
 use crate::submission::{EvidenceFile, Fault, FileRole, Submission};
 use crate::verdict::{ErrorKind, GradeError};
-pub use fetch::Network;
+pub use fetch::{GoneForGood, Network};
 use trouble::Trouble;
 
 /// Most bytes of a stated digest that are repeated in a reason: it may be anything.

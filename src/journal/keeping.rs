@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Journal, JournalError};
+use super::{Journal, JournalError, verify_chain};
 use crate::causes::in_full;
 use crate::digest::Digest;
 use crate::entry::VerificationId;
-use crate::graders::rubric::CallKeeper;
+use crate::graders::rubric::{CallKeeper, Paid};
 use crate::job::JobId;
-use crate::model_call::{ModelCall, Spent};
+use crate::model_call::{CallFault, LoggedCalls, ModelCall, NoRoom, Reservation, Spent};
 use crate::verdict::{ErrorKind, GradeError};
 
 /// Keeps the calls of one verification in a journal.
@@ -41,6 +41,23 @@ impl JournalKeeper {
     }
 }
 
+impl JournalKeeper {
+    /// Why a call that `of` has paid for is not believed: whoever may write to the table of calls must not judge by it. A worker
+    /// that died between the two may have kept a call and not its entry.
+    async fn fault_of(&self, of: VerificationId, call: &ModelCall) -> Result<Option<String>, JournalError> {
+        let rows = self.journal.verifications(&self.job_id).await?;
+        let Some(row) = rows.into_iter().find(|row| row.id == of) else {
+            return Ok(Some(CallFault::NotLogged.to_string()));
+        };
+        let entries = self.journal.entries(of).await?;
+        if let Err(error) = verify_chain(&row, &entries) {
+            return Ok(Some(error.to_string()));
+        }
+        let logged = LoggedCalls::of(entries.iter().map(|entry| &entry.entry));
+        Ok(logged.vouch(call).err().map(|fault| fault.to_string()))
+    }
+}
+
 fn failed(error: &JournalError) -> GradeError {
     let message = format!("the calls of the judge cannot be kept: {}", in_full(error));
     GradeError::new(ErrorKind::Journal, message)
@@ -56,12 +73,19 @@ impl CallKeeper for JournalKeeper {
             .map_err(|error| failed(&error))
     }
 
-    async fn paid(&self, key: Digest) -> Result<Option<ModelCall>, GradeError> {
+    async fn paid(&self, key: Digest) -> Result<Paid, GradeError> {
         if !self.reuse {
-            return Ok(None);
+            return Ok(Paid::Nothing);
         }
         let found = self.journal.paid_call((&self.job_id, self.attempt), key).await;
-        found.map_err(|error| failed(&error))
+        let Some((of, call)) = found.map_err(|error| failed(&error))? else {
+            return Ok(Paid::Nothing);
+        };
+        let fault = self.fault_of(of, &call).await.map_err(|error| failed(&error))?;
+        Ok(match fault {
+            None => Paid::Answer(Box::new(call)),
+            Some(why) => Paid::NotBelieved(format!("call {}, verification {of}: {why}", call.id)),
+        })
     }
 
     async fn spent(&self) -> Result<Spent, GradeError> {
@@ -69,5 +93,10 @@ impl CallKeeper for JournalKeeper {
             .spent(&self.job_id)
             .await
             .map_err(|error| failed(&error))
+    }
+
+    async fn reserve(&self, reservation: &Reservation) -> Result<Option<NoRoom>, GradeError> {
+        let reserved = self.journal.reserve_spending(&self.job_id, reservation).await;
+        reserved.map_err(|error| failed(&error))
     }
 }

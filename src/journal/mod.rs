@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::digest::Digest;
 use crate::entry::{Entry, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
-use crate::model_call::{ModelCall, Spent};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
@@ -221,15 +221,27 @@ pub trait Journal: Send + Sync {
         call: &ModelCall,
     ) -> Result<(), JournalError>;
 
-    /// The latest answer to that question, from any verification of that hand-in, that may be used again.
-    async fn paid_call(&self, hand_in: (&JobId, u32), key: Digest)
-    -> Result<Option<ModelCall>, JournalError>;
+    /// The latest answer to that question, from any verification of that hand-in, that may be used again, and which
+    /// verification that was.
+    async fn paid_call(
+        &self,
+        hand_in: (&JobId, u32),
+        key: Digest,
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError>;
 
     /// The verification's calls of models in the order of time.
     async fn model_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError>;
 
-    /// What was spent on models: for the job, and by everybody today.
+    /// What was spent on models: for the job, and by everybody today. Calls under way count at what they may cost.
     async fn spent(&self, job_id: &JobId) -> Result<Spent, JournalError>;
+
+    /// Notes a call about the job that is about to be made, unless it may exceed a ceiling: then nothing is noted, and what was
+    /// spent is said. It counts until it is kept. Of several at once, each sees those before it.
+    async fn reserve_spending(
+        &self,
+        job_id: &JobId,
+        reservation: &Reservation,
+    ) -> Result<Option<NoRoom>, JournalError>;
 
     /// The ids of all jobs, the latest verified first; at most `limit`.
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError>;

@@ -15,7 +15,7 @@ use super::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow
 use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId};
 use crate::job::JobId;
-use crate::model_call::{ModelCall, Spent};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
@@ -216,7 +216,7 @@ impl Journal for SqliteJournal {
         &self,
         hand_in: (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
         self.select_paid_call(hand_in, key).await
     }
 
@@ -226,6 +226,14 @@ impl Journal for SqliteJournal {
 
     async fn spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
         self.select_spent(job_id).await
+    }
+
+    async fn reserve_spending(
+        &self,
+        job_id: &JobId,
+        reservation: &Reservation,
+    ) -> Result<Option<NoRoom>, JournalError> {
+        self.note_begun(job_id, reservation).await
     }
 
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError> {

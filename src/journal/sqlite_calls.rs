@@ -9,10 +9,29 @@ use super::sqlite::{SqliteJournal, parsed, time};
 use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
-use crate::model_call::{ModelCall, Spent, TokenUsage};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent, TokenUsage};
 
 /// Microseconds of a day of UTC, which knows no leap seconds here.
 const DAY: i64 = 86_400_000_000;
+
+/// What was spent on the job `?1` and since the day `?2` began, calls under way counted at what they may cost.
+macro_rules! spending {
+    () => {
+        "WITH cost AS (
+            SELECT job_id, started_at, cost_microcents, false AS is_under_way FROM model_call WHERE cost_microcents > 0
+            UNION ALL SELECT job_id, started_at, cost_microcents, true FROM call_begun),
+         spending AS (
+            SELECT coalesce(sum(cost_microcents) FILTER (WHERE job_id = ?1), 0) AS on_job,
+                   coalesce(sum(cost_microcents) FILTER (WHERE started_at >= ?2), 0) AS today,
+                   coalesce(sum(cost_microcents) FILTER (WHERE job_id = ?1 AND is_under_way), 0) AS under_way
+            FROM cost WHERE job_id = ?1 OR started_at >= ?2) "
+    };
+}
+
+fn day_of(now: Timestamp) -> i64 {
+    let now = now.as_microsecond();
+    now - now.rem_euclid(DAY)
+}
 
 impl SqliteJournal {
     pub(super) async fn insert_call(
@@ -63,7 +82,7 @@ impl SqliteJournal {
         &self,
         (job_id, attempt): (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
         let row = sqlx::query(
             "SELECT * FROM model_call
              WHERE job_id = ? AND attempt = ? AND key = ? AND finish = 'complete' AND rejected IS NULL
@@ -75,8 +94,9 @@ impl SqliteJournal {
         .bind(key.to_string())
         .fetch_optional(self.pool())
         .await?;
-        let call = row.as_ref().map(model_call).transpose()?;
-        Ok(call.filter(ModelCall::is_reusable))
+        let Some(row) = row else { return Ok(None) };
+        let (of, call) = (parsed(&row, "verification_id")?, model_call(&row)?);
+        Ok(call.is_reusable().then_some((of, call)))
     }
 
     pub(super) async fn select_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError> {
@@ -88,20 +108,53 @@ impl SqliteJournal {
     }
 
     pub(super) async fn select_spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
-        let now = Timestamp::now().as_microsecond();
-        let day = now - now.rem_euclid(DAY);
-        let row = sqlx::query(
-            "SELECT (SELECT coalesce(sum(cost_microcents), 0) FROM model_call WHERE job_id = ?) AS on_job,
-                    (SELECT coalesce(sum(cost_microcents), 0) FROM model_call WHERE started_at >= ?) AS today",
-        )
+        Ok(self.spent_and_under_way(job_id).await?.spent)
+    }
+
+    async fn spent_and_under_way(&self, job_id: &JobId) -> Result<NoRoom, JournalError> {
+        let row = sqlx::query(concat!(
+            spending!(),
+            "SELECT on_job, today, under_way FROM spending"
+        ))
         .bind(job_id.as_str())
-        .bind(day)
+        .bind(day_of(Timestamp::now()))
         .fetch_one(self.pool())
         .await?;
-        Ok(Spent {
-            on_job: unsigned(row.try_get("on_job")?)?,
-            today: unsigned(row.try_get("today")?)?,
+        Ok(NoRoom {
+            spent: Spent {
+                on_job: unsigned(row.try_get("on_job")?)?,
+                today: unsigned(row.try_get("today")?)?,
+            },
+            under_way_on_job: unsigned(row.try_get("under_way")?)?,
         })
+    }
+
+    pub(super) async fn note_begun(
+        &self,
+        job_id: &JobId,
+        reservation: &Reservation,
+    ) -> Result<Option<NoRoom>, JournalError> {
+        let now = Timestamp::now();
+        // One statement, and SQLite lets one write at a time: each sees those before it.
+        let noted = sqlx::query(concat!(
+            spending!(),
+            "INSERT INTO call_begun (id, job_id, cost_microcents, started_at)
+             SELECT ?3, ?1, ?4, ?5 FROM spending
+             WHERE coalesce(on_job + ?4 <= ?6, true) AND coalesce(today + ?4 <= ?7, true)"
+        ))
+        .bind(job_id.as_str())
+        .bind(day_of(now))
+        .bind(reservation.call.to_string())
+        .bind(signed(reservation.more))
+        .bind(now.as_microsecond())
+        .bind(reservation.max_on_job.map(signed))
+        .bind(reservation.max_today.map(signed))
+        .execute(self.pool())
+        .await?;
+        if noted.rows_affected() == 1 {
+            return Ok(None);
+        }
+        self.spent_and_under_way(job_id).await.map(Some)
     }
 }
 

@@ -14,7 +14,7 @@ const CUT: f64 = 0.8;
 const PAUSE: Duration = Duration::from_secs(15);
 
 /// Longest wait that an endpoint may ask for: a header of a stranger does not stop the pool.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The limit of calls at a time. Triples with every round until the first trouble, then grows by one a round.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Concurrency {
     /// # Errors
     /// Until when to wait; none until another call ends.
     pub(super) fn begin(&mut self, now: Instant) -> Result<(), Option<Instant>> {
-        if let Some(opens) = self.opens.filter(|opens| *opens > now) {
+        if let Some(opens) = self.opens(now) {
             return Err(Some(opens));
         }
         if self.running >= self.limit() {
@@ -59,6 +59,11 @@ impl Concurrency {
         }
         self.running += 1;
         Ok(())
+    }
+
+    /// Until when the endpoint wants no call.
+    pub(super) fn opens(&self, now: Instant) -> Option<Instant> {
+        self.opens.filter(|opens| *opens > now)
     }
 
     /// A call is over, however it ended.

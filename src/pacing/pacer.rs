@@ -1,27 +1,16 @@
 //! Lets calls through, in the order in which they came.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::concurrency::Concurrency;
-use super::rate::Rate;
-use super::shares::{Ask, Grant, LEASE, Leases};
-
-/// How often a share is asked for again.
-const ASK_EVERY: Duration = Duration::from_secs(1);
-
-/// How often it is asked for while somebody waits and has none.
-const ASK_AGAIN: Duration = Duration::from_millis(200);
-
-/// What a rate keeps for a waiter who is woken late.
-const LATE: Duration = Duration::from_millis(250);
-
-/// How much more than it used lately a process asks for.
-const HEADROOM: f64 = 1.5;
+use super::leasing::{Share, keep_share};
+use super::shares::{Grant, Leases};
+use super::tokens::{Reservation, Tokens};
 
 /// How fast the endpoint may be asked. The rates are those of all processes that share them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -65,35 +54,29 @@ pub enum Ended {
 #[derive(Clone)]
 pub struct Pacer(Arc<Inner>);
 
-struct Inner {
-    pace: Pace,
+/// What all clones share.
+pub(super) struct Inner {
+    pub(super) pace: Pace,
+    tokens: Option<Tokens>,
     state: Mutex<State>,
     /// Held by the one who is next.
     turnstile: tokio::sync::Mutex<()>,
-    changed: Notify,
+    /// Whoever is next looks again whether it may begin.
+    pub(super) changed: Notify,
     /// Somebody waits who has no share.
     wanting: Arc<Notify>,
 }
 
-struct State {
-    concurrency: Concurrency,
-    requests: Option<Rate>,
-    tokens: Option<Rate>,
-    /// When the share ends; never, where there is nobody to share with.
-    share_until: Option<Instant>,
-    share: f64,
-    waiting: usize,
-    /// Whether a rate kept somebody waiting since the share was last asked for.
-    kept_waiting: bool,
-    /// Requests let through since the share was last asked for.
-    let_through: u32,
-    asked_at: Instant,
+pub(super) struct State {
+    pub(super) concurrency: Concurrency,
+    pub(super) share: Share,
 }
 
 impl Pacer {
     /// The whole pace is this process's.
     pub fn alone(pace: Pace) -> Self {
-        let pacer = Self::new(pace, Arc::default());
+        let tokens = pace.tokens_per_minute.map(Tokens::own);
+        let pacer = Self::new(pace, tokens, Arc::default());
         let whole = Grant {
             share: 1.0,
             holders: 1,
@@ -104,29 +87,26 @@ impl Pacer {
 
     /// The rates are shared with other processes; `holder` names this one. Must be called within a runtime.
     pub fn shared(pace: Pace, leases: Arc<dyn Leases>, holder: String) -> Self {
-        if pace.requests_per_minute.is_none() && pace.tokens_per_minute.is_none() {
-            return Self::alone(pace);
-        }
         let wanting = Arc::new(Notify::new());
-        let pacer = Self::new(pace, Arc::clone(&wanting));
+        let tokens = pace
+            .tokens_per_minute
+            .map(|per_minute| Tokens::of_pool(per_minute, Arc::clone(&leases), holder.clone()));
+        let pacer = Self::new(pace, tokens, Arc::clone(&wanting));
+        if pace.requests_per_minute.is_none() {
+            return pacer;
+        }
         tokio::spawn(keep_share(Arc::downgrade(&pacer.0), wanting, leases, holder));
         pacer
     }
 
-    fn new(pace: Pace, wanting: Arc<Notify>) -> Self {
+    fn new(pace: Pace, tokens: Option<Tokens>, wanting: Arc<Notify>) -> Self {
         let now = Instant::now();
         Self(Arc::new(Inner {
             pace,
+            tokens,
             state: Mutex::new(State {
                 concurrency: Concurrency::new(pace.max_concurrent),
-                requests: pace.requests_per_minute.map(|_| Rate::new(now)),
-                tokens: pace.tokens_per_minute.map(|_| Rate::new(now)),
-                share_until: None,
-                share: 0.0,
-                waiting: 0,
-                kept_waiting: false,
-                let_through: 0,
-                asked_at: now,
+                share: Share::new(pace, now),
             }),
             turnstile: tokio::sync::Mutex::new(()),
             changed: Notify::new(),
@@ -138,16 +118,38 @@ impl Pacer {
     pub async fn enter(&self, tokens: u64) -> Turn {
         let _waiting = Waiting::new(&self.0);
         let _next = self.0.turnstile.lock().await;
+        let mut turn = self.begin().await;
+        let Some(budget) = &self.0.tokens else {
+            return turn;
+        };
+        loop {
+            let reservation = budget.reserve(tokens).await;
+            turn.reserved = Some(reservation);
+            let due = reservation.is_due().await;
+            let now = Instant::now();
+            let opens = self.0.state().concurrency.opens(now);
+            if due && opens.is_none() {
+                turn.began = Some(now);
+                return turn;
+            }
+            // What is used at another time than it counts is reserved anew.
+            turn.give_back();
+            tokio::time::sleep_until(opens.unwrap_or(now)).await;
+        }
+    }
+
+    /// Waits until there is room for another call, and a request.
+    async fn begin(&self) -> Turn {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
             changed.as_mut().enable();
             let now = Instant::now();
-            let wait = match self.0.state().begin(tokens, now) {
+            let wait = match self.0.state().begin(now) {
                 Ok(()) => {
                     return Turn {
                         of: Arc::clone(&self.0),
-                        began: now,
-                        tokens,
+                        began: self.0.tokens.is_none().then_some(now),
+                        reserved: None,
                     };
                 }
                 Err(wait) => wait,
@@ -197,128 +199,27 @@ enum Wait {
 }
 
 impl State {
-    fn begin(&mut self, tokens: u64, now: Instant) -> Result<(), Wait> {
-        if self.share_until.is_some_and(|until| until <= now) {
-            self.share = 0.0;
-            self.share_until = None;
-            for rate in [&mut self.requests, &mut self.tokens].into_iter().flatten() {
-                *rate = Rate::new(now);
-            }
-        }
+    fn begin(&mut self, now: Instant) -> Result<(), Wait> {
         self.concurrency
             .begin(now)
             .map_err(|opens| opens.map_or(Wait::Change, Wait::Until))?;
-        let begun = self.take(tokens, now);
-        match begun {
-            Ok(()) => self.let_through += 1,
-            Err(_) => {
-                self.concurrency.over();
-                self.kept_waiting = true;
-            }
-        }
-        begun.map_err(|wait| wait.map_or(Wait::Share, |wait| Wait::Until(now + wait)))
-    }
-
-    fn take(&mut self, tokens: u64, now: Instant) -> Result<(), Option<Duration>> {
-        if let Some(requests) = &mut self.requests {
-            requests.take(1.0, now)?;
-        }
-        if let Some(rate) = &mut self.tokens
-            && let Err(wait) = rate.take(float(tokens), now)
-        {
-            if let Some(requests) = &mut self.requests {
-                requests.used_more(-1.0, now);
-            }
-            return Err(wait);
-        }
-        Ok(())
-    }
-
-    /// The share that could be used, and the beginning of another period of counting.
-    fn wanted(&mut self, pace: &Pace, now: Instant) -> f64 {
-        let minutes = now.saturating_duration_since(self.asked_at).as_secs_f64() / 60.0;
-        let lately = f64::from(self.let_through) / minutes.max(1.0 / 600.0);
-        let busy = self.kept_waiting && self.waiting > 0;
-        let limit = pace.requests_per_minute.map(f64::from);
-        let wanted = match limit {
-            _ if busy => 1.0,
-            Some(limit) => HEADROOM * lately / limit,
-            // Tokens alone are limited: who asks at all may need any of them.
-            None if self.let_through > 0 || self.concurrency.running() > 0 => 1.0,
-            None => 0.0,
-        };
-        self.asked_at = now;
-        self.let_through = 0;
-        self.kept_waiting = false;
-        wanted.clamp(0.0, 1.0)
+        self.share.take(now).map_err(|wait| {
+            self.concurrency.over();
+            wait.map_or(Wait::Share, |wait| Wait::Until(now + wait))
+        })
     }
 }
 
 impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn granted(&self, grant: Grant, until: Option<Instant>) {
+    /// From now on the share is this one, until it ends.
+    pub(super) fn granted(&self, grant: Grant, until: Option<Instant>) {
         let now = Instant::now();
-        let mut state = self.state();
-        state.share = grant.share;
-        state.share_until = until;
-        if let (Some(rate), Some(limit)) = (&mut state.requests, self.pace.requests_per_minute) {
-            let (per_minute, burst) = requests(f64::from(limit), grant);
-            rate.set(per_minute, burst, now);
-        }
-        if let (Some(rate), Some(limit)) = (&mut state.tokens, self.pace.tokens_per_minute) {
-            let limit = float(limit) * grant.share;
-            rate.set(0.95 * limit, 0.05 * limit, now);
-        }
-        drop(state);
+        self.state().share.granted(self.pace, grant, until, now);
         self.changed.notify_waiters();
-    }
-}
-
-/// The rate of a share, and what it keeps. Of the limit is kept back what all holders together might use at one moment, and
-/// one in a hundred for requests that arrive closer together than they left.
-fn requests(limit: f64, grant: Grant) -> (f64, f64) {
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred processes")]
-    let at_once = grant.holders as f64;
-    let late = limit * LATE.as_secs_f64() / 60.0;
-    let usable = limit - (limit / 100.0).max(1.0) - at_once - late;
-    let per_minute = usable.max(limit / 20.0) * grant.share;
-    (per_minute, 1.0 + per_minute * LATE.as_secs_f64() / 60.0)
-}
-
-/// Asks for a share as long as the pacer lives and somebody uses it.
-async fn keep_share(pacer: Weak<Inner>, wanting: Arc<Notify>, leases: Arc<dyn Leases>, holder: String) {
-    loop {
-        let Some(inner) = pacer.upgrade() else { return };
-        let now = Instant::now();
-        let (wanted, share) = {
-            let mut state = inner.state();
-            (state.wanted(&inner.pace, now), state.share)
-        };
-        let mut has_share = share > 0.0;
-        if wanted > 0.0 || has_share {
-            let ask = Ask {
-                holder: holder.clone(),
-                wanted,
-            };
-            match leases.ask(&ask).await {
-                Ok(grant) => {
-                    has_share = grant.share > 0.0;
-                    // Counted from before the question: the other clock started later.
-                    inner.granted(grant, Some(now + LEASE));
-                }
-                Err(error) => tracing::warn!(%error, "judges wait for their share of the budget"),
-            }
-        }
-        drop(inner);
-        if has_share {
-            tokio::time::sleep(ASK_EVERY).await;
-        } else {
-            tokio::time::sleep(ASK_AGAIN).await;
-            wanting.notified().await;
-        }
     }
 }
 
@@ -327,22 +228,23 @@ struct Waiting<'a>(&'a Inner);
 
 impl<'a> Waiting<'a> {
     fn new(inner: &'a Inner) -> Self {
-        inner.state().waiting += 1;
+        inner.state().share.waiting += 1;
         Self(inner)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.state().waiting -= 1;
+        self.0.state().share.waiting -= 1;
     }
 }
 
 /// The turn of one call: it is under way until this is dropped.
 pub struct Turn {
     of: Arc<Inner>,
-    began: Instant,
-    tokens: u64,
+    /// Not yet, while it waits for tokens.
+    began: Option<Instant>,
+    reserved: Option<Reservation>,
 }
 
 impl Turn {
@@ -353,36 +255,39 @@ impl Turn {
         match ended {
             Ended::Answered { tokens } => {
                 state.concurrency.answered(now);
-                if let (Some(rate), Some(used)) = (&mut state.tokens, tokens) {
-                    rate.used_more(float(used) - float(self.tokens), now);
+                if let (Some(budget), Some(reserved), Some(used)) = (&self.of.tokens, self.reserved, tokens) {
+                    budget.used(reserved, used);
                 }
             }
-            Ended::TooMuch { retry_after } => state.concurrency.too_much(self.began, retry_after, now),
+            Ended::TooMuch { retry_after } => {
+                state
+                    .concurrency
+                    .too_much(self.began.unwrap_or(now), retry_after, now)
+            }
             Ended::Trouble => state.concurrency.trouble(now),
+        }
+    }
+
+    /// The tokens were reserved in vain.
+    fn give_back(&mut self) {
+        if let (Some(budget), Some(reserved)) = (&self.of.tokens, self.reserved.take()) {
+            budget.used(reserved, 0);
         }
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
+        if self.began.is_none() {
+            self.give_back();
+        }
         self.of.state().concurrency.over();
         self.of.changed.notify_waiters();
     }
 }
 
-/// Counts of tokens: far below what a float holds exactly.
-#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-fn float(tokens: u64) -> f64 {
-    tokens as f64
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use async_trait::async_trait;
-
-    use super::super::shares::{Held, LeaseError, grant};
     use super::*;
 
     fn pace(max_concurrent: usize, requests_per_minute: Option<u32>) -> Pace {
@@ -424,69 +329,6 @@ mod tests {
         assert!(waiting.await.unwrap_err().is_cancelled());
         drop(running);
         drop(pacer.enter(1).await);
-        assert_eq!(pacer.0.state().waiting, 0);
-    }
-
-    #[test]
-    fn all_shares_together_stay_below_the_limit_and_use_it() {
-        for (limit, holders) in [(600.0, 1), (600.0, 3), (60.0, 3), (10_000.0, 50)] {
-            let part = Grant {
-                share: 1.0 / f64::from(holders),
-                holders: usize::try_from(holders).unwrap(),
-            };
-            let (per_minute, burst) = requests(limit, part);
-            let most = f64::from(holders) * (per_minute + burst);
-            assert!(most <= limit, "{most} of {limit}");
-            if limit >= 600.0 {
-                assert!(
-                    f64::from(holders) * per_minute >= 0.95 * limit,
-                    "{limit} {holders}"
-                );
-            }
-        }
-    }
-
-    /// Leases in memory, all of them granted for as long as the test takes.
-    #[derive(Default)]
-    struct Kept(Mutex<BTreeMap<String, Held>>);
-
-    #[async_trait]
-    impl Leases for Kept {
-        async fn ask(&self, ask: &Ask) -> Result<Grant, LeaseError> {
-            let mut kept = self.0.lock().unwrap();
-            let others: Vec<_> = kept
-                .iter()
-                .filter(|(holder, _)| **holder != ask.holder)
-                .map(|(_, held)| *held)
-                .collect();
-            let share = grant(ask.wanted, &others);
-            let held = Held {
-                wanted: ask.wanted,
-                share,
-            };
-            kept.insert(ask.holder.clone(), held);
-            Ok(Grant {
-                share,
-                holders: 1 + others.iter().filter(|held| held.share > 0.0).count(),
-            })
-        }
-    }
-
-    #[tokio::test]
-    async fn a_share_is_asked_for_when_somebody_waits_for_it() {
-        let leases = Arc::new(Kept::default());
-        let pacer = Pacer::shared(pace(10, Some(60_000)), leases.clone(), "w".to_owned());
-        for _ in 0..5 {
-            pacer.enter(1).await.ended(Ended::Answered { tokens: None });
-        }
-        assert!(leases.0.lock().unwrap()["w"].share > 0.0);
-    }
-
-    #[tokio::test]
-    async fn nobody_asks_for_a_share_of_what_is_not_limited() {
-        let leases = Arc::new(Kept::default());
-        let pacer = Pacer::shared(pace(10, None), leases.clone(), "w".to_owned());
-        drop(pacer.enter(1).await);
-        assert!(leases.0.lock().unwrap().is_empty());
+        assert_eq!(pacer.0.state().share.waiting, 0);
     }
 }

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rate {
     per_second: f64,
-    /// Most that is kept for later.
+    /// Most that is kept for later; at least one.
     burst: f64,
-    /// What may be used now; below zero where more was used than had been thought.
+    /// What may be used now.
     level: f64,
     at: Instant,
 }
@@ -34,16 +34,16 @@ impl Rate {
         self.level = self.level.min(burst);
     }
 
-    /// Uses as much. What is larger than the burst is used as soon as the burst is there, and owed afterwards.
+    /// Uses one.
     ///
     /// # Errors
     /// How long to wait; none where nothing comes at all.
-    pub(super) fn take(&mut self, amount: f64, now: Instant) -> Result<(), Option<Duration>> {
+    pub(super) fn take(&mut self, now: Instant) -> Result<(), Option<Duration>> {
         self.refill(now);
-        let missing = amount.min(self.burst) - self.level;
+        let missing = 1.0 - self.level;
         // A sum of many small parts may stay a hair below one.
         if missing <= 1e-9 && self.per_second > 0.0 {
-            self.level -= amount;
+            self.level -= 1.0;
             return Ok(());
         }
         if self.per_second <= 0.0 {
@@ -52,12 +52,6 @@ impl Rate {
         Err(Some(Duration::from_secs_f64(
             (missing / self.per_second).clamp(0.001, 3_600.0),
         )))
-    }
-
-    /// Corrects what was used: more where `amount` is above zero, less below.
-    pub(super) fn used_more(&mut self, amount: f64, now: Instant) {
-        self.refill(now);
-        self.level = (self.level - amount).min(self.burst);
     }
 
     fn refill(&mut self, now: Instant) {
@@ -78,31 +72,16 @@ mod tests {
         let start = Instant::now();
         let after = |seconds: f64| start + Duration::from_secs_f64(seconds);
         let mut rate = Rate::new(start);
-        assert_eq!(rate.take(1.0, start), Err(None));
+        assert_eq!(rate.take(start), Err(None));
         rate.set(60.0, 2.0, start);
-        let Err(Some(wait)) = rate.take(1.0, start) else {
+        let Err(Some(wait)) = rate.take(start) else {
             panic!("it was not empty")
         };
         assert!((wait.as_secs_f64() - 1.0).abs() < 1e-6);
-        assert_eq!(rate.take(1.0, after(1.0)), Ok(()));
-        assert_eq!(rate.take(1.0, after(100.0)), Ok(()));
-        assert_eq!(rate.take(1.0, after(100.0)), Ok(()));
-        assert!(rate.take(1.0, after(100.0)).is_err());
-    }
-
-    #[tokio::test]
-    async fn what_is_larger_than_the_burst_is_owed() {
-        let start = Instant::now();
-        let mut rate = Rate::new(start);
-        rate.set(60.0, 2.0, start);
-        let later = start + Duration::from_secs(2);
-        assert_eq!(rate.take(10.0, later), Ok(()));
-        let Err(Some(wait)) = rate.take(1.0, later) else {
-            panic!("nothing is owed")
-        };
-        assert!((wait.as_secs_f64() - 9.0).abs() < 1e-6);
-        rate.used_more(-8.0, later);
-        assert!(rate.take(1.0, later + Duration::from_secs(1)).is_ok());
+        assert_eq!(rate.take(after(1.0)), Ok(()));
+        assert_eq!(rate.take(after(100.0)), Ok(()));
+        assert_eq!(rate.take(after(100.0)), Ok(()));
+        assert!(rate.take(after(100.0)).is_err());
     }
 
     proptest! {
@@ -119,7 +98,7 @@ mod tests {
             let mut taken = Vec::new();
             for wait in waits {
                 at += wait;
-                if rate.take(1.0, start + Duration::from_secs_f64(at)).is_ok() {
+                if rate.take(start + Duration::from_secs_f64(at)).is_ok() {
                     taken.push(at);
                 }
             }

@@ -38,12 +38,21 @@ pub struct Held {
     pub share: f64,
 }
 
+/// Tokens that were reserved for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserved {
+    /// The second in which they count, on the clock of whoever keeps the account.
+    pub second: i64,
+    /// How long from now until the call may begin.
+    pub wait: Duration,
+}
+
 /// The share cannot be asked for.
 #[derive(Debug, thiserror::Error)]
 #[error("the pool's budget cannot be asked for: {0}")]
 pub struct LeaseError(pub String);
 
-/// Keeps who has which share, on one clock for all.
+/// Keeps who has which share and which tokens, on one clock for all.
 #[async_trait]
 pub trait Leases: Send + Sync {
     /// Asks for a share for [`LEASE`] from now on, in place of the one that was granted before.
@@ -51,6 +60,24 @@ pub trait Leases: Send + Sync {
     /// # Errors
     /// Where it cannot be kept; the share that was granted before ends when its lease does.
     async fn ask(&self, ask: &Ask) -> Result<Grant, LeaseError>;
+
+    /// Reserves the tokens of a call of that process, of which all together may use `per_minute`: see [`super::wait`]. None
+    /// where they are not there soon: the process keeps its place before those who ask later, as long as it goes on asking.
+    ///
+    /// # Errors
+    /// Where it cannot be kept.
+    async fn reserve(
+        &self,
+        holder: &str,
+        tokens: u64,
+        per_minute: u64,
+    ) -> Result<Option<Reserved>, LeaseError>;
+
+    /// More tokens were used than had been reserved in that second, or less where it is below zero.
+    ///
+    /// # Errors
+    /// Where it cannot be kept.
+    async fn correct(&self, second: i64, by: i64) -> Result<(), LeaseError>;
 }
 
 /// The share of a process that wants as much, beside what others hold: its fair part, but no more than is free.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Settings of a grader that cost money or lower the bar: never a stranger's.
-const OPERATORS: [&str; 8] = [
+const OPERATORS: [&str; 9] = [
     "model",
     "partial",
     "vision",
@@ -13,6 +13,8 @@ const OPERATORS: [&str; 8] = [
     "escalate_to",
     "max_criteria",
     "influence",
+    // Up to 4 MiB of question for each rubric, at the operator's cost.
+    "max_input_bytes",
 ];
 
 /// What an inline plan may use: a sender is a stranger.
@@ -101,6 +103,10 @@ mod tests {
             (
                 json!([{"kind": "rubric", "model": "best"}]),
                 "`model` is the operator's to choose",
+            ),
+            (
+                json!([{"kind": "rubric", "max_input_bytes": 4_194_304}]),
+                "`max_input_bytes` is the operator's to choose",
             ),
             (
                 json!([{"kind": "diff", "partial": true}]),

@@ -105,6 +105,8 @@ pub struct Receipt {
     pub submission: Digest,
     /// Digest of what was judged: the hand-in with every collected file as measured.
     pub evidence: Digest,
+    /// Digest of what was asked for: title, prompt, description and requirements.
+    pub task: Digest,
     /// Last hash of the verification's log.
     pub log_head: Digest,
     /// When it was decided.
@@ -151,6 +153,7 @@ impl Receipt {
         let digest = fields
             .bytes(self.submission.as_bytes())
             .bytes(self.evidence.as_bytes())
+            .bytes(self.task.as_bytes())
             .bytes(self.log_head.as_bytes())
             .number(self.decided_at.as_microsecond())
             .finish();
@@ -183,6 +186,7 @@ mod tests {
             runtimes: BTreeMap::from([("python".to_owned(), Digest::of(b"python"))]),
             submission: Digest::of(b"submission"),
             evidence: Digest::of(b"evidence"),
+            task: Digest::of(b"task"),
             log_head: Digest::of(b"head"),
             decided_at: "2026-11-24T09:00:00.123456Z".parse().unwrap(),
             signature: String::new(),
@@ -192,7 +196,7 @@ mod tests {
     #[test]
     fn every_field_is_signed() {
         let original = receipt();
-        let changes: [Change; 18] = [
+        let changes: [Change; 19] = [
             |receipt| receipt.kid = "k".to_owned(),
             |receipt| receipt.deployment.push('2'),
             |receipt| receipt.purpose = Purpose::Preview,
@@ -209,6 +213,7 @@ mod tests {
             |receipt| receipt.runtimes.clear(),
             |receipt| receipt.submission = Digest::of(b"other"),
             |receipt| receipt.evidence = Digest::of(b"other"),
+            |receipt| receipt.task = Digest::of(b"other"),
             |receipt| receipt.log_head = Digest::of(b"other"),
             |receipt| receipt.decided_at = "2026-11-24T09:00:00.123457Z".parse().unwrap(),
         ];
@@ -227,7 +232,7 @@ mod tests {
         // Receipts outlive programs: whoever changes this text changes the contract.
         insta::assert_snapshot!(
             hex::encode(receipt().signed_bytes()),
-            @"61737361792d726563656970742d76310070734e4abc08a25423066d056e058914bb1e6e23d8ff13532591cac7c28b83dc"
+            @"61737361792d726563656970742d763100a23a9356fe2ab718a8c2208b2bb37b702ea7bbc2199712287f722316b7fa6bda"
         );
     }
 }

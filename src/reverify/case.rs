@@ -2,11 +2,13 @@
 
 use super::error::ReverifyError;
 use super::told::Told;
+use crate::audit::{contradicts_log, contradicts_receipt};
 use crate::entry::VerificationId;
 use crate::job::{Job, JobId};
 use crate::journal::{DecisionRow, Journal as _, PgJournal, verify_chain};
 use crate::message::{OutcomeMessage, SubmittedJob, Work};
-use crate::submission::Submission;
+use crate::receipt::{Purpose, Receipt, TrustFile};
+use crate::submission::{Submission, Task};
 
 /// An attempt in dispute.
 #[derive(Debug, Clone)]
@@ -24,12 +26,14 @@ pub struct Case {
 }
 
 impl Case {
-    /// Loads an attempt of a job, by default the last that was decided.
+    /// Loads an attempt of a job, by default the last that was decided. `trust` says which keys may have signed its decision:
+    /// without it nothing tells what was judged from what somebody wrote into the database since.
     ///
     /// # Errors
-    /// What is not there, or not as it was written.
+    /// What is not there, not as it was written, or not what the receipt signs.
     pub async fn load(
         journal: &PgJournal,
+        trust: Option<&TrustFile>,
         job_id: &JobId,
         attempt: Option<u32>,
     ) -> Result<Self, ReverifyError> {
@@ -49,7 +53,7 @@ impl Case {
             .into_iter()
             .find(|decision| decision.superseded_by.is_none());
         match effective {
-            Some(decision) => Self::of(journal, decision, count).await,
+            Some(decision) => Self::of(journal, trust, decision, count).await,
             None => Err(ReverifyError::NoSuchAttempt {
                 job_id: job_id.clone(),
                 attempt,
@@ -58,30 +62,43 @@ impl Case {
         }
     }
 
-    async fn of(journal: &PgJournal, decision: DecisionRow, decisions: usize) -> Result<Self, ReverifyError> {
+    async fn of(
+        journal: &PgJournal,
+        trust: Option<&TrustFile>,
+        decision: DecisionRow,
+        decisions: usize,
+    ) -> Result<Self, ReverifyError> {
         let (id, job_id, attempt) = (decision.verification_id, &decision.job_id, decision.attempt);
         let inconsistent = |what: String| ReverifyError::Inconsistent { id, what };
         let message: OutcomeMessage = serde_json::from_slice(&decision.message)
             .map_err(|error| inconsistent(format!("its outcome message: {error}")))?;
-        let erased = || ReverifyError::Erased {
-            job_id: job_id.clone(),
-            attempt,
-        };
-        let handed_in = journal.hand_in(job_id, attempt).await?.ok_or_else(erased)?;
-        let job = match SubmittedJob::parse(&handed_in)?.work {
-            Work::Whole(job) => *job,
-            Work::Thin { .. } => return Err(erased()),
-        };
-        let judged = Submission::of(&job).digest;
-        if judged != message.receipt.submission {
+        if let Some(field) = contradicts_receipt(&message) {
             return Err(inconsistent(format!(
-                "the kept hand-in has the digest {judged}, its receipt says {}",
-                message.receipt.submission
+                "`{field}` of its outcome message is not what its receipt says"
+            )));
+        }
+        if (message.verification_id, &message.job_id, message.attempt) != (id, job_id, attempt) {
+            return Err(inconsistent(
+                "its outcome message is another decision's".to_owned(),
+            ));
+        }
+        check(trust, &message.receipt)?;
+        let handed_in = journal.hand_in(job_id, attempt).await?;
+        let work = match &handed_in {
+            Some(handed_in) => Some(SubmittedJob::parse_kept(handed_in)?.work),
+            None => None,
+        };
+        let Some(Work::Whole(job)) = work else {
+            return Err(erased(journal, job_id, attempt).await?);
+        };
+        if let Some(what) = contradicts_hand_in(&message.receipt, &job) {
+            return Err(inconsistent(format!(
+                "the kept hand-in has another {what} than its receipt says"
             )));
         }
         let told = told(journal, job_id, id, &message).await?;
         Ok(Self {
-            job,
+            job: *job,
             decision,
             message,
             told,
@@ -93,6 +110,50 @@ impl Case {
     pub fn submission(&self) -> Submission {
         Submission::of(&self.job)
     }
+}
+
+/// Refuses a receipt on which nothing could have moved when it was signed. That a key was revoked later does not undo what it
+/// signed before: disputes are about what is long past.
+pub(super) fn check(trust: Option<&TrustFile>, receipt: &Receipt) -> Result<(), ReverifyError> {
+    let id = receipt.verification_id;
+    if receipt.purpose != Purpose::Settle {
+        let what = "a preview stands where its decision should".to_owned();
+        return Err(ReverifyError::Inconsistent { id, what });
+    }
+    let Some(trust) = trust else { return Ok(()) };
+    let checked = trust.check(receipt, receipt.decided_at);
+    checked.map_err(|fault| ReverifyError::Receipt {
+        id,
+        job_id: receipt.job_id.clone(),
+        fault,
+    })
+}
+
+/// The first thing of the kept hand-in that the receipt contradicts.
+fn contradicts_hand_in(receipt: &Receipt, job: &Job) -> Option<&'static str> {
+    let facts = [
+        ("job", receipt.job_id == job.id),
+        ("attempt", receipt.attempt == job.attempt_count),
+        ("submission", receipt.submission == Submission::of(job).digest),
+        ("task", receipt.task == Task::of(job).digest()),
+        ("receiver", receipt.receiver == job.receiver),
+        ("price", receipt.price_cents == job.price_cents),
+    ];
+    let wrong = facts.iter().find(|(_, fits)| !fits);
+    wrong.map(|(what, _)| *what)
+}
+
+/// Says by whom the hand-in was erased, and why.
+async fn erased(journal: &PgJournal, job_id: &JobId, attempt: u32) -> Result<ReverifyError, ReverifyError> {
+    let erasures = journal.within(journal.erasures(Some(job_id))).await?;
+    let erasure = erasures
+        .into_iter()
+        .find(|erasure| erasure.covers(job_id, attempt));
+    Ok(ReverifyError::Erased {
+        job_id: job_id.clone(),
+        attempt,
+        erasure: erasure.map(Box::new),
+    })
 }
 
 /// Reads the log, if its chain holds and ends where the receipt says.
@@ -110,6 +171,10 @@ async fn told(
             ))
         })
         .await?;
+    // An erasure takes the hand-in, too; without entries nobody can say what the message may be believed.
+    if entries.iter().any(|entry| entry.erased.is_some()) {
+        return Err(erased(journal, job_id, message.attempt).await?);
+    }
     let inconsistent = |what: &str| ReverifyError::Inconsistent {
         id,
         what: what.to_owned(),
@@ -125,6 +190,11 @@ async fn told(
     })?;
     if row.head != message.receipt.log_head {
         return Err(inconsistent("its log does not end where its receipt says"));
+    }
+    if let Some(field) = contradicts_log(message, &entries) {
+        return Err(inconsistent(&format!(
+            "`{field}` of its outcome message is not what its log says"
+        )));
     }
     Ok(Told::of(entries.iter().map(|entry| &entry.entry)))
 }

@@ -6,12 +6,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::case::Case;
+use super::difference::{About, Difference, Differences, score_words, what_ran, what_was_said};
 use super::run::Reverified;
 use super::told::{Criterion, Told};
 use crate::digest::Digest;
 use crate::entry::VerificationId;
+use crate::graders::rubric::JudgeMode;
 use crate::job::JobId;
-use crate::message::GraderWords;
+use crate::message::{GraderWords, OutcomeMessage};
 use crate::outcome::GraderEnd;
 use crate::plan::PlanRef;
 use crate::verdict::{Provenance, Score};
@@ -33,6 +35,10 @@ pub struct Comparison {
     pub graders: Vec<GraderPair>,
     /// What was not the same.
     pub differences: Vec<Difference>,
+    /// Interpreters that judged then and were not kept: those of today have taken their place.
+    pub missing_runtimes: Vec<Digest>,
+    /// Whether the plan of then came to the same from the answers of then; none where something else was asked for.
+    pub replays: Option<bool>,
 }
 
 /// One of the two.
@@ -93,22 +99,9 @@ pub struct CriterionPair {
     pub now: Option<Criterion>,
 }
 
-/// Something that was not the same then and now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// `plan`, `prompt`, `script`, `model`, `runtime`, `engine`, `fuel`, `memory` or `evidence`.
-    pub what: &'static str,
-    /// The grader that it is about.
-    pub grader: Option<String>,
-    /// Then.
-    pub then: String,
-    /// Now.
-    pub now: String,
-}
-
 impl Comparison {
     /// Compares a case with its verification again.
-    pub fn of(case: &Case, plan: &PlanRef, now: &Reverified) -> Self {
+    pub fn of(case: &Case, plan: &PlanRef, now: &Reverified, missing_runtimes: Vec<Digest>) -> Self {
         let message = &case.message;
         let then = Side {
             verification_id: message.verification_id,
@@ -134,27 +127,26 @@ impl Comparison {
         let words = now.verification.graders.iter().cloned().map(GraderWords::from);
         let words: Vec<_> = words.collect();
         let graders = pairs((&message.graders, &case.told), (&words, &now.told));
-        let mut differences = Vec::new();
-        differ(
-            &mut differences,
-            "plan",
-            None,
-            &words_of(&then.plan),
-            &words_of(&side.plan),
-        );
+        let mut differences = Differences::default();
+        differences.note("plan", About::All, &words_of(&then.plan), &words_of(&side.plan));
         if let Ok(decision) = decision {
             let (then, now) = (message.receipt.evidence, decision.evidence);
-            differ(
-                &mut differences,
-                "evidence",
-                None,
-                &then.to_string(),
-                &now.to_string(),
-            );
+            differences.note("evidence", About::All, &then.to_string(), &now.to_string());
         }
         for pair in &graders {
             what_ran(&mut differences, pair);
         }
+        differences.note("outcome", About::All, then.outcome, side.outcome);
+        differences.note(
+            "score",
+            About::All,
+            &score_words(then.score),
+            &score_words(side.score),
+        );
+        for pair in &graders {
+            what_was_said(&mut differences, pair);
+        }
+        let replayed = now.preview.as_ref().filter(|_| now.judge == JudgeMode::Kept);
         Self {
             job_id: case.job.id.clone(),
             attempt: case.decision.attempt,
@@ -162,14 +154,32 @@ impl Comparison {
             then,
             now: side,
             graders,
-            differences,
+            differences: differences.into(),
+            missing_runtimes,
+            replays: replayed.and_then(|now| replays(message, now)),
         }
+    }
+
+    /// Whether kept answers have led to something else than they did then: the fault is ours, and says nothing of the work.
+    pub fn does_not_replay(&self) -> bool {
+        self.replays == Some(false)
     }
 
     /// Whether there is a decision to compare with.
     pub fn is_judged(&self) -> bool {
         self.now.error.is_none()
     }
+}
+
+/// Whether a verification from the answers of then came to the same: outcome, and every verdict and score. None where another
+/// plan judged.
+pub fn replays(then: &OutcomeMessage, now: &OutcomeMessage) -> Option<bool> {
+    let said = |message: &OutcomeMessage| {
+        let graders = message.graders.iter();
+        let graders = graders.map(|words| (words.name.clone(), words.verdict, words.score));
+        (message.outcome, message.score, graders.collect::<Vec<_>>())
+    };
+    (then.plan.digest == now.plan.digest).then(|| said(then) == said(now))
 }
 
 fn words_of(plan: &PlanRef) -> String {
@@ -214,52 +224,4 @@ fn pairs(then: (&[GraderWords], &Told), now: (&[GraderWords], &Told)) -> Vec<Gra
             criteria: criteria(name),
         })
         .collect()
-}
-
-fn what_ran(differences: &mut Vec<Difference>, pair: &GraderPair) {
-    let (Some(then), Some(now)) = (&pair.then, &pair.now) else {
-        return;
-    };
-    let (Some(old), Some(new)) = (&then.ran, &now.ran) else {
-        return;
-    };
-    let (artifact, engine) = if now.kind == "rubric" {
-        ("prompt", "model")
-    } else {
-        ("script", "engine")
-    };
-    let digest = |digest: Option<Digest>| digest.map_or_else(String::new, |digest| digest.to_string());
-    let number = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
-    let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let fields = [
-        (artifact, digest(old.artifact), digest(new.artifact)),
-        ("runtime", digest(old.runtime), digest(new.runtime)),
-        (engine, text(&old.engine), text(&new.engine)),
-        ("fuel", number(old.fuel), number(new.fuel)),
-        (
-            "memory",
-            number(old.peak_memory_bytes),
-            number(new.peak_memory_bytes),
-        ),
-    ];
-    for (what, then, now) in fields {
-        differ(differences, what, Some(&pair.name), &then, &now);
-    }
-}
-
-fn differ(
-    differences: &mut Vec<Difference>,
-    what: &'static str,
-    grader: Option<&str>,
-    then: &str,
-    now: &str,
-) {
-    if then != now {
-        differences.push(Difference {
-            what,
-            grader: grader.map(str::to_owned),
-            then: then.to_owned(),
-            now: now.to_owned(),
-        });
-    }
 }

@@ -2,10 +2,11 @@
 
 use crate::entry::VerificationId;
 use crate::job::JobId;
-use crate::journal::{ChainError, JournalError};
+use crate::journal::{BeginDisputeError, ChainError, Erasure, JournalError};
 use crate::message::MessageError;
 use crate::plan::PlanError;
 use crate::queue::QueueError;
+use crate::receipt::ReceiptFault;
 use crate::sandbox::SandboxError;
 use crate::verdict::GradeError;
 
@@ -30,13 +31,16 @@ pub enum ReverifyError {
     },
     /// The hand-in is not there any more.
     #[error(
-        "what was handed in at attempt {attempt} of the job `{job_id}` was erased: nobody can judge it again"
+        "what was handed in at attempt {attempt} of the job `{job_id}` was {}: nobody can judge it again",
+        .erasure.as_ref().map_or_else(|| "erased".to_owned(), ToString::to_string)
     )]
     Erased {
         /// The job.
         job_id: JobId,
         /// The attempt.
         attempt: u32,
+        /// By whom and why; none where nothing tells.
+        erasure: Option<Box<Erasure>>,
     },
     /// A stored message cannot be read.
     #[error("the stored message cannot be read: {0}")]
@@ -53,12 +57,35 @@ pub enum ReverifyError {
         source: ChainError,
     },
     /// What was stored with the decision does not fit together.
-    #[error("what is stored of verification {id} does not fit together: {what}")]
+    #[error("what is stored of verification {id} does not fit together: {what}; compare it with a backup")]
     Inconsistent {
         /// The verification.
         id: VerificationId,
         /// What does not fit.
         what: String,
+    },
+    /// The receipt of the decision in dispute is not one that settlement believed.
+    #[error(
+        "the receipt of verification {id}, which is in dispute, is not believed: {fault}; nothing is judged on what it does \
+         not sign: see `assay audit {job_id}`"
+    )]
+    Receipt {
+        /// The verification.
+        id: VerificationId,
+        /// The job.
+        job_id: JobId,
+        /// Why.
+        fault: ReceiptFault,
+    },
+    /// A preview speaks of something else than the decision that it would overturn.
+    #[error(
+        "the preview of verification {id} has another {what} than the decision that it would overturn: verify it again"
+    )]
+    OtherThanDisputed {
+        /// The verification.
+        id: VerificationId,
+        /// What.
+        what: &'static str,
     },
     /// Attachments are other ones than those that were judged.
     #[error("the attachments are not those that were judged: {}", list(.0))]
@@ -97,6 +124,20 @@ pub enum ReverifyError {
     /// A preview was not signed with this key.
     #[error("the preview of verification {0} was not signed with this key as it is stored: verify it again")]
     Forged(VerificationId),
+}
+
+impl ReverifyError {
+    /// A verification of that attempt that was not begun.
+    pub(super) fn of_begin(error: BeginDisputeError, job_id: &JobId, attempt: u32) -> Self {
+        match error {
+            BeginDisputeError::Journal(error) => Self::Journal(error),
+            BeginDisputeError::Erased(erasure) => Self::Erased {
+                job_id: job_id.clone(),
+                attempt,
+                erasure: Some(erasure),
+            },
+        }
+    }
 }
 
 fn list(files: &[ChangedFile]) -> String {

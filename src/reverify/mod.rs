@@ -9,10 +9,12 @@
 //! on --publish ──> the decision that is overturned, once; its message, confirmed  publish
 //! ```
 //!
-//! Nothing moves until somebody publishes: a preview receipt pays nobody.
+//! Nothing moves until somebody publishes: a preview receipt pays nobody. What is read from the database is believed as far as the
+//! receipt of the decision in dispute signs it, and that receipt as far as the trust file goes.
 
 mod case;
 mod compare;
+mod difference;
 mod error;
 mod evidence;
 mod plans;
@@ -22,7 +24,8 @@ mod runtimes;
 mod told;
 
 pub use case::Case;
-pub use compare::{Comparison, CriterionPair, Difference, GraderPair, GraderView, Side};
+pub use compare::{Comparison, CriterionPair, GraderPair, GraderView, Side, replays};
+pub use difference::Difference;
 pub use error::ReverifyError;
 pub use evidence::{ChangedFile, Originals};
 pub use plans::PlanWanted;

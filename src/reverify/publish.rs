@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::case::check;
 use super::error::ReverifyError;
 use crate::clock::Clock;
 use crate::entry::VerificationId;
@@ -11,7 +12,7 @@ use crate::journal::{
 };
 use crate::message::OutcomeMessage;
 use crate::queue::{Destination, Outgoing, Queue};
-use crate::receipt::Purpose;
+use crate::receipt::{Purpose, TrustFile};
 use crate::settle::{Exception, SettleSettings, transition};
 use crate::worker::Signer;
 
@@ -60,24 +61,61 @@ pub enum Published {
 }
 
 impl Publisher<'_> {
-    /// Stores the previewed decisions, all or none: each overturns the decision that it names. From then on settlement applies
-    /// them, even if their messages are lost.
+    /// Stores the previewed decisions, all or none: each overturns the decision that it names, which a key of `trust` must have
+    /// signed. From then on settlement applies them, even if their messages are lost.
     ///
     /// # Errors
-    /// A preview that was changed since it was signed; trouble with the database.
+    /// A preview that was changed since it was signed, or that would overturn what no trusted key has signed; trouble with
+    /// the database.
     pub async fn store(
         &self,
         previews: &[OutcomeMessage],
+        trust: &TrustFile,
         by: &str,
         set: Option<&str>,
     ) -> Result<Published, ReverifyError> {
-        let decisions = previews.iter().map(|preview| self.decision(preview));
-        let decisions: Vec<_> = decisions.collect::<Result<_, _>>()?;
+        let mut decisions = Vec::with_capacity(previews.len());
+        for preview in previews {
+            let decision = self.decision(preview)?;
+            self.check_disputed(trust, decision.supersedes, preview).await?;
+            decisions.push(decision);
+        }
         Ok(match self.journal.overturn(&decisions, by, set).await? {
             Overturned::Stored => Published::Stored,
             Overturned::Refused(none) if none.is_empty() => Published::SetEnded,
             Overturned::Refused(refused) => Published::NotEffective(refused),
         })
+    }
+
+    /// A preview is made of what the database says: what is overturned must have been signed, and be about the same hand-in, the
+    /// same task and the same money. Looked at here once more, since a set may have been judged long before.
+    async fn check_disputed(
+        &self,
+        trust: &TrustFile,
+        disputed: VerificationId,
+        preview: &OutcomeMessage,
+    ) -> Result<(), ReverifyError> {
+        let id = preview.verification_id;
+        let row = self.journal.decision(disputed).await?;
+        let missing = || JournalError::Damaged(format!("the decision of verification {disputed} is gone"));
+        let then: OutcomeMessage = serde_json::from_slice(&row.ok_or_else(missing)?.message)
+            .map_err(|error| JournalError::Damaged(format!("the decision of {disputed}: {error}")))?;
+        check(Some(trust), &then.receipt)?;
+        let (then, now) = (&then.receipt, &preview.receipt);
+        let facts = [
+            ("verification", then.verification_id == disputed),
+            ("job", then.job_id == now.job_id),
+            ("attempt", then.attempt == now.attempt),
+            ("submission", then.submission == now.submission),
+            ("evidence", then.evidence == now.evidence),
+            ("task", then.task == now.task),
+            ("receiver", then.receiver == now.receiver),
+            ("price", then.price_cents == now.price_cents),
+        ];
+        match facts.iter().find(|(_, fits)| !fits) {
+            None => Ok(()),
+            Some((what, _)) => Err(ReverifyError::OtherThanDisputed { id, what }),
+        }
     }
 
     fn decision(&self, preview: &OutcomeMessage) -> Result<Overturning, ReverifyError> {

@@ -13,8 +13,8 @@ use super::evidence::{Originals, obtain};
 use super::told::Told;
 use crate::clock::Clock;
 use crate::entry::{Audience, Entry, LogEntry, VerificationId};
-use crate::evidence::{Network, Sources};
-use crate::graders::rubric::Judge;
+use crate::evidence::{GoneForGood, Network, Sources};
+use crate::graders::rubric::{Judge, JudgeMode};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::journal::{
     Cause, Journal as _, JournalError, JournalKeeper, NewDispute, NewVerification, PgJournal,
@@ -55,6 +55,8 @@ pub struct Reverifier {
 pub struct Reverified {
     /// Its id.
     pub id: VerificationId,
+    /// Where the judge's answers came from.
+    pub judge: JudgeMode,
     /// How it ended.
     pub verification: Verification,
     /// What would be published, with a receipt on which nothing moves; none without a decision.
@@ -79,7 +81,7 @@ impl Reverifier {
         let sources = Sources {
             network: Some(Network {
                 // Whoever is gone now is told with both hashes.
-                gone_for_good: true,
+                gone_for_good: GoneForGood::Everything,
                 ..self.network
             }),
             ..Sources::default()
@@ -95,7 +97,8 @@ impl Reverifier {
             submission: submission.digest,
             started_at: self.clock.now(),
         };
-        self.journal.begin_dispute(&new, dispute).await?;
+        let begun = self.journal.begin_dispute(&new, dispute).await;
+        let _running = begun.map_err(|error| ReverifyError::of_begin(error, &new.job_id, new.attempt))?;
         self.keeper.keep(new.id, &submission).await;
         let (log, reader) = Log::new(self.clock.clone(), submission.secrets.clone());
         let context = Context {
@@ -106,6 +109,7 @@ impl Reverifier {
             judge_slots: JudgeSlots::Unlimited,
         };
         let about = (&new.job_id, new.attempt);
+        let mode = judge.mode();
         let tools = Tools {
             judge,
             // Somebody wants to hear the judge anew, or exactly what he said then.
@@ -153,6 +157,7 @@ impl Reverifier {
             .await?;
         Ok(Reverified {
             id: new.id,
+            judge: mode,
             told: Told::of(&entries),
             verification,
             preview,

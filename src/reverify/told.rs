@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::entry::{Entry, EntryType};
 use crate::graders::rubric::read_answer;
+use crate::model_call::LoggedCalls;
 use crate::submission::RecordedFile;
 use crate::verdict::Provenance;
 
@@ -28,6 +29,8 @@ pub struct Told {
     pub ran: BTreeMap<String, Provenance>,
     /// What was said of each criterion, by its id.
     pub criteria: BTreeMap<String, BTreeMap<String, Criterion>>,
+    /// The calls of models that it names.
+    pub calls: LoggedCalls,
 }
 
 impl Told {
@@ -47,6 +50,7 @@ impl Told {
                     if let Some((grader, ran)) = ran(&entry.content) {
                         told.ran.insert(grader, ran);
                     }
+                    told.calls.read(entry);
                 }
                 EntryType::Reasoning => {}
             }

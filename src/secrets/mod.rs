@@ -205,9 +205,17 @@ impl Secrets {
     }
 }
 
-/// What stands around and between the markers in a text.
+/// What stands around and between the markers in a text, without the names in them.
 pub fn around_markers(text: &str) -> impl Iterator<Item = &str> {
-    text.split(MARKER).flat_map(|text| text.split(NAMELESS))
+    let after_name = |text| {
+        let text: &str = text;
+        let end = text.find(']').filter(|end| *end <= MAX_NAME_BYTES);
+        &text[end.map_or(0, |end| end + 1)..]
+    };
+    let pieces = text.split(MARKER).enumerate();
+    pieces
+        .map(move |(index, piece)| if index == 0 { piece } else { after_name(piece) })
+        .flat_map(|text| text.split(NAMELESS))
 }
 
 /// A variable's name where it is a plain one that holds no secret, else its number.

@@ -21,6 +21,14 @@ fn a_secret_is_replaced_by_its_name_wherever_it_stands() {
 }
 
 #[test]
+fn neither_a_marker_nor_the_name_in_it_is_anybodys_word() {
+    let secrets = secrets(json!({"DEAR_MS_ORTIZ": "sk-canary-123", "odd name": "sk-canary-456"}));
+    let text = secrets.scrub("a sk-canary-123 b [redacted: own words sk-canary-456] c");
+    let around: Vec<_> = around_markers(&text).collect();
+    assert_eq!(around, ["a ", " b ", "own words ", "] c"]);
+}
+
+#[test]
 fn secrets_that_overlap_go_whole() {
     let secrets = secrets(json!({"A": "abcdefgh", "B": "fghijklmnop", "C": "ghijkl"}));
     assert_eq!(secrets.scrub("x abcdefghijklmnop y"), "x [redacted: B] y");

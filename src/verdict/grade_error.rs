@@ -8,6 +8,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::digest::Digest;
+
 /// What becomes of a grade error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,6 +105,8 @@ kinds! {
     JudgeInputRedacted = "judge-input-redacted",
     /// No recorded or scripted answer fits the question.
     ReplayMismatch = "replay-mismatch",
+    /// A kept answer is not the one that the log of its verification names.
+    AnswerChanged = "answer-changed",
     /// A grader panicked: a defect of ours.
     GraderPanicked = "grader-panicked",
 }
@@ -143,6 +147,7 @@ impl ErrorKind {
             | Self::JudgeInputTooLarge
             | Self::JudgeInputRedacted
             | Self::ReplayMismatch
+            | Self::AnswerChanged
             | Self::GraderPanicked => Recourse::Permanent,
         }
     }
@@ -206,6 +211,8 @@ pub struct GradeError {
     pub kind: ErrorKind,
     /// What happened and what to do next, for the operator.
     pub message: String,
+    /// What it is about, where trouble with one thing must not count as trouble with another: digest of a file's URL.
+    pub about: Option<Digest>,
 }
 
 impl GradeError {
@@ -214,6 +221,16 @@ impl GradeError {
         Self {
             kind,
             message: message.into(),
+            about: None,
+        }
+    }
+
+    /// The same, about that.
+    #[must_use]
+    pub fn about(self, about: Digest) -> Self {
+        Self {
+            about: Some(about),
+            ..self
         }
     }
 

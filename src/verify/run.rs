@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::entry::Audience;
+use crate::entry::{Audience, is_invisible};
 use crate::graders::{self, Context, Grader, Tools};
 use crate::outcome::{Decision, GraderEnd, GraderReport, Outcome, Verification};
 use crate::plan::{Plan, PlannedGrader, Stage};
@@ -124,7 +124,8 @@ fn opening(submission: &Submission, plan: &Plan) -> String {
 /// The built-in gate: what is wrong with the hand-in by the submitter's doing, in one public reason.
 fn hand_in_fails(submission: &Submission, plan: &Plan) -> Option<String> {
     let mut faults = submission.faults.clone();
-    if submission.output_text.trim().is_empty() && submission.output_attachments.is_empty() {
+    let nothing = |c: char| c.is_whitespace() || c.is_control() || is_invisible(c);
+    if submission.output_text.chars().all(nothing) && submission.output_attachments.is_empty() {
         faults.push(Fault::OutputEmpty);
     } else {
         for name in &plan.required_files {
@@ -290,7 +291,8 @@ fn failed_gates<'a>(plan: &'a Plan, results: &'a [Option<Graded>]) -> impl Itera
 
 /// Ends without a decision and tells so: also for whoever meets trouble before the graders do.
 pub async fn undecided(error: GradeError, graders: Vec<GraderReport>, context: &Context) -> Verification {
-    let error = GradeError::new(error.kind, context.log.clean(&error.message));
+    let message = context.log.clean(&error.message);
+    let error = GradeError { message, ..error };
     let content = json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
     context.log.result(Audience::Public, &content).await;
     let text = format!("no decision, {}: {}", error.kind, error.message);

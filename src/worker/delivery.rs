@@ -17,10 +17,12 @@ use super::intake::{self, HandIn, Intake, Message};
 use super::outcome::Unsigned;
 use super::recorder;
 use super::retry::{self, Next};
+use crate::causes::in_full;
 use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::JobId;
+use crate::journal::postgres::is_about_data;
 use crate::journal::{Cause, Chain, JournalError, JournalKeeper, NewVerification, error_words};
 use crate::journal::{
     ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
@@ -34,7 +36,7 @@ use crate::telemetry::VerificationSpan;
 use crate::verdict::ErrorKind;
 use crate::verify::{collect_hand_in, undecided, verify};
 
-/// An outcome that the broker has not confirmed is published again after this long.
+/// An outcome that was published again and is still not confirmed is published once more after this long.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
 
 /// A job that has waited for a judge for so long is brought back by the sweeper when judges have nothing to do.
@@ -74,22 +76,14 @@ impl Worker {
     /// Takes one message through all its steps.
     pub(super) async fn deliver(&self, message: Message, lane: Lane) -> Result<Then, DeliveryError> {
         self.crash.reached(CrashPoint::AfterDelivery, None);
+        let claimed = message.claimed.clone();
         let hand_in = match intake::read(message, &self.plans, self.market.as_ref()).await? {
             Intake::HandIn(hand_in) => hand_in,
-            Intake::Park(parked) => {
-                tracing::warn!(
-                    reason = parked.reason,
-                    detail = parked.detail,
-                    "a message is parked"
-                );
-                self.journal.within(self.journal.park(&parked)).await?;
-                self.metrics.parked(parked.reason);
-                return Ok(Then::Done);
-            }
+            Intake::Park(parked) => return self.set_aside(parked, claimed).await,
         };
         let plan = match &hand_in.plan {
             Ok(plan) => Arc::clone(plan),
-            Err((reason, detail)) => return self.park_unplanned(&hand_in, reason, detail).await,
+            Err((reason, detail)) => return self.park_unplanned(&hand_in, lane, (reason, detail)).await,
         };
         let new = self.new_verification(&hand_in, &plan);
         let (id, chain) = (new.id, Chain::new(new.chain_start()));
@@ -107,17 +101,30 @@ impl Worker {
                 traceparent: hand_in.traceparent.clone(),
                 has_judge: lane == Lane::Judge,
             })
-            .await?;
+            .await;
         let held = match answer {
-            ClaimAnswer::Held(held) => held,
-            other => return self.not_held(&hand_in, other).await,
+            Ok(ClaimAnswer::Held(held)) => held,
+            Ok(other) => return self.not_held(&hand_in, other).await,
+            // It would be refused for ever.
+            Err(error) if is_about_data(&error) => {
+                let parked = intake::apart(&hand_in, "refused-by-database", &in_full(&error));
+                return self.set_aside(parked, claimed).await;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let hand_in = match &held.kept {
+            Some(kept) => match hand_in.rebuilt_from(kept) {
+                Ok(hand_in) => hand_in,
+                Err(unreadable) => return self.park_held(of, chain, unreadable).await,
+            },
+            None => *hand_in,
         };
         self.crash.reached(CrashPoint::AfterClaim, Some(&of.job_id));
         let VerificationSpan { span, context } =
             VerificationSpan::new(&of.job_id, of.attempt, id, hand_in.traceparent.as_deref());
         let hand_in = HandIn {
             traceparent: Some(context.to_string()),
-            ..*hand_in
+            ..hand_in
         };
         let run = Run {
             cancel: self.running.enter(id),
@@ -323,7 +330,6 @@ impl Worker {
                     outcome: decision.outcome,
                     message,
                     traceparent: hand_in.traceparent.clone(),
-                    republish_after: REPUBLISH_AFTER,
                 };
                 return Ok((state, Then::Done));
             }
@@ -332,7 +338,9 @@ impl Worker {
         let waits = |after, counts| EndingState::Waits {
             after,
             counts,
-            not_found: error.kind == ErrorKind::AttachmentNotFoundYet,
+            not_found: error
+                .about
+                .filter(|_| error.kind == ErrorKind::AttachmentNotFoundYet),
             for_judge: error.kind == ErrorKind::JudgesBusy,
         };
         let kind = match error.kind {
@@ -372,70 +380,6 @@ impl Worker {
         self.metrics.confirmed(began.elapsed());
         self.confirmed.note(job_id, attempt, verification_id);
         Ok(())
-    }
-
-    /// Answers a delivery whose claim is not ours to take.
-    async fn not_held(&self, hand_in: &HandIn, answer: ClaimAnswer) -> Result<Then, DeliveryError> {
-        let about = (&hand_in.submission.job_id, hand_in.submission.attempt);
-        match answer {
-            // Its worker died between its end and the lane: the message goes there now.
-            ClaimAnswer::ForJudge => Ok(Then::JudgesLane),
-            ClaimAnswer::Busy(left) => Ok(Then::Later(retry::at_least(left))),
-            ClaimAnswer::Decided(stored) => {
-                self.metrics.swept("redelivered");
-                self.publish_outcome(*stored).await?;
-                Ok(Then::Done)
-            }
-            ClaimAnswer::Held(_) | ClaimAnswer::Ended => Ok(Then::Done),
-            ClaimAnswer::SubmissionChanged => {
-                let detail = "another submission was claimed for this attempt before";
-                self.park_changed(hand_in, "submission-changed", detail).await
-            }
-            ClaimAnswer::PlanChanged => {
-                let detail = "another plan was named for this attempt before";
-                self.park_changed(hand_in, "plan-changed", detail).await
-            }
-            ClaimAnswer::KillsWorkers => {
-                let detail = format!(
-                    "{} runs never ended, the last of them alone in its worker",
-                    SUSPECT_AFTER + 1
-                );
-                self.journal
-                    .within(self.journal.park_claimed(about, "kills-worker", &detail))
-                    .await?;
-                self.metrics.parked("kills-worker");
-                Ok(Then::Done)
-            }
-        }
-    }
-
-    async fn park_changed(
-        &self,
-        hand_in: &HandIn,
-        reason: &'static str,
-        detail: &str,
-    ) -> Result<Then, DeliveryError> {
-        let parked = intake::changed(hand_in, reason, detail);
-        self.journal.within(self.journal.park(&parked)).await?;
-        self.metrics.parked(reason);
-        Ok(Then::Done)
-    }
-
-    async fn park_unplanned(
-        &self,
-        hand_in: &HandIn,
-        reason: &'static str,
-        detail: &str,
-    ) -> Result<Then, DeliveryError> {
-        let claim = intake::unplanned(hand_in);
-        let answer = self
-            .journal
-            .within(self.journal.claim_unplanned(&claim, reason, detail))
-            .await?;
-        if answer == ClaimAnswer::Ended {
-            self.metrics.parked(reason);
-        }
-        self.not_held(hand_in, answer).await
     }
 
     fn new_verification(&self, hand_in: &HandIn, plan: &Plan) -> NewVerification {

@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use super::plans::{Plans, choice_digest};
+use crate::causes::in_full;
 use crate::digest::Digest;
 use crate::entry::escape_control;
 use crate::job::{Job, JobId, JobStatus};
 use crate::journal::JournalError;
+use crate::journal::postgres::is_about_data;
 use crate::journal::{Market, NewParked, Unplanned};
-use crate::message::{MessageError, SubmittedJob, Work, without_variables};
+use crate::message::{MessageError, PlanChoice, SubmittedJob, Work, without_variables};
 use crate::plan::Plan;
+use crate::queue::Lane;
 use crate::submission::Submission;
 
 /// Ids longer than this are nobody's.
 const MAX_ID_BYTES: usize = 256;
+
+/// Why something goes to a person: the reason in kebab-case, and the detail.
+pub(super) type Unusable = (&'static str, String);
 
 /// A message as it came.
 #[derive(Debug, Clone)]
@@ -22,6 +28,8 @@ pub(super) struct Message {
     pub(super) body: Arc<Vec<u8>>,
     /// W3C trace context.
     pub(super) traceparent: Option<String>,
+    /// The job and attempt of the claim that keeps the message, where it comes from there and not from the broker.
+    pub(super) claimed: Option<(JobId, u32)>,
 }
 
 /// A hand-in that can be claimed.
@@ -29,7 +37,7 @@ pub(super) struct HandIn {
     /// What was handed in, its attachments not yet collected.
     pub(super) submission: Submission,
     /// The plan that judges it, or why none does: then it is parked, unless it is decided already.
-    pub(super) plan: Result<Arc<Plan>, (&'static str, String)>,
+    pub(super) plan: Result<Arc<Plan>, Unusable>,
     /// Digest of how the message names the plan.
     pub(super) plan_choice: Digest,
     /// The message with the whole job.
@@ -56,7 +64,8 @@ pub(super) enum Intake {
 /// Reads a message.
 ///
 /// # Errors
-/// Only where the database cannot be read; what is wrong with the message is an [`Intake::Park`].
+/// Only where the database cannot be read; what is wrong with the message, or with the job that it names, is an
+/// [`Intake::Park`].
 pub(super) async fn read(
     message: Message,
     plans: &Plans,
@@ -71,6 +80,22 @@ pub(super) async fn read(
             digest: Digest::of(&message.body),
         })
     };
+    if message.claimed.is_some() {
+        return Ok(match kept_job(&message.body) {
+            Ok((job, choice)) => {
+                let plan = choose(plans, choice.as_ref());
+                let choice = choice_digest(choice.as_ref());
+                Intake::HandIn(Box::new(hand_in(
+                    &job,
+                    plan,
+                    choice,
+                    message.body,
+                    message.traceparent,
+                )))
+            }
+            Err((reason, detail)) => park(message.claimed.clone(), reason, &detail),
+        });
+    }
     let submitted = match SubmittedJob::parse(&message.body) {
         Ok(submitted) => submitted,
         Err(error @ MessageError::TooLarge(_)) => return Ok(park(None, "too-large", &error.to_string())),
@@ -98,8 +123,14 @@ pub(super) async fn read(
             submission_sha256, ..
         } => {
             let job = match market {
-                Some(market) => market.load_job(&id).await?,
-                None => None,
+                Some(market) => market.load_job(&id).await,
+                None => Ok(None),
+            };
+            let job = match job {
+                Err(error) if is_about_data(&error) => {
+                    return Ok(park(about, "unreadable-job", &in_full(&error)));
+                }
+                job => job?,
             };
             let Some(job) = job else {
                 return Ok(park(
@@ -149,21 +180,62 @@ pub(super) async fn read(
             ));
         }
     }
-    let plan = plans
-        .of(choice.as_ref())
-        .map_err(|error| (error.reason(), escape_control(&error.to_string())));
     Ok(Intake::HandIn(Box::new(hand_in(
         &job,
-        plan,
+        choose(plans, choice.as_ref()),
         choice_digest(choice.as_ref()),
         body,
         message.traceparent,
     ))))
 }
 
+/// The plan that judges, or the reason why none does.
+fn choose(plans: &Plans, choice: Option<&PlanChoice>) -> Result<Arc<Plan>, Unusable> {
+    plans
+        .of(choice)
+        .map_err(|error| (error.reason(), escape_control(&error.to_string())))
+}
+
+/// The job of a message that a claim keeps, or the reason why there is none.
+fn kept_job(message: &[u8]) -> Result<(Box<Job>, Option<PlanChoice>), Unusable> {
+    match SubmittedJob::parse_kept(message) {
+        Ok(SubmittedJob {
+            work: Work::Whole(job),
+            plan,
+        }) => Ok((job, plan)),
+        // Claims keep the whole job; the thin form is what an erasure leaves of it.
+        Ok(SubmittedJob {
+            work: Work::Thin { .. },
+            ..
+        }) => Err(("erased", "what was handed in has been erased".to_owned())),
+        Err(error) => Err(("unreadable-hand-in", error.to_string())),
+    }
+}
+
+impl HandIn {
+    /// What is judged: the hand-in as its claim keeps it, whatever the message at hand says of the task by now. That the
+    /// sender calls the job off counts whenever he does.
+    ///
+    /// # Errors
+    /// Reason and detail, where what is kept cannot be read.
+    pub(super) fn rebuilt_from(self, kept: &Arc<Vec<u8>>) -> Result<Self, Unusable> {
+        if **kept == *self.message {
+            return Ok(self);
+        }
+        let (job, _) = kept_job(kept)?;
+        let message = Arc::clone(kept);
+        let kept = hand_in(&job, self.plan, self.plan_choice, message, self.traceparent);
+        Ok(Self {
+            cancelled: kept.cancelled || self.cancelled,
+            cancellation_requested: kept.cancellation_requested || self.cancellation_requested,
+            ..kept
+        })
+    }
+}
+
 fn hand_in(
     job: &Job,
-    plan: Result<Arc<Plan>, (&'static str, String)>,
+    plan: Result<Arc<Plan>, Unusable>,
     plan_choice: Digest,
     message: Arc<Vec<u8>>,
     traceparent: Option<String>,
@@ -181,19 +253,19 @@ fn hand_in(
     }
 }
 
-/// A hand-in that comes a second time with other content: what is kept of it is for a person to read.
-pub(super) fn changed(hand_in: &HandIn, reason: &'static str, detail: &str) -> NewParked {
+/// A hand-in that is set aside beside its claim, or without one: what is kept of it is for a person to read.
+pub(super) fn apart(hand_in: &HandIn, reason: &'static str, detail: &str) -> NewParked {
     NewParked {
         about: Some((hand_in.submission.job_id.clone(), hand_in.submission.attempt)),
         reason,
-        detail: detail.to_owned(),
+        detail: escape_control(detail),
         message: without_variables(&hand_in.message),
         digest: Digest::of(&hand_in.message),
     }
 }
 
 /// A hand-in that no plan judges.
-pub(super) fn unplanned(hand_in: &HandIn) -> Unplanned {
+pub(super) fn unplanned(hand_in: &HandIn, lane: Lane) -> Unplanned {
     Unplanned {
         job_id: hand_in.submission.job_id.clone(),
         attempt: hand_in.submission.attempt,
@@ -201,5 +273,59 @@ pub(super) fn unplanned(hand_in: &HandIn) -> Unplanned {
         plan_choice: hand_in.plan_choice,
         message: Arc::clone(&hand_in.message),
         traceparent: hand_in.traceparent.clone(),
+        has_judge: lane == Lane::Judge,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn message(fields: Value) -> Vec<u8> {
+        let mut job = json!({
+            "id": "j", "status": "submitted", "prompt": "agreed", "title": "t", "sender": "s", "output_text": "work",
+            "created_at": "2026-11-24T09:00:00Z", "updated_at": "2026-11-24T09:00:00Z",
+        });
+        if let (Some(job), Some(fields)) = (job.as_object_mut(), fields.as_object()) {
+            job.extend(fields.clone());
+        }
+        json!({"v": 1, "job": job}).to_string().into_bytes()
+    }
+
+    fn at_hand(fields: Value) -> HandIn {
+        let message = message(fields);
+        let (job, choice) = kept_job(&message).unwrap();
+        let unplanned = Err(("plan-unknown", String::new()));
+        hand_in(
+            &job,
+            unplanned,
+            choice_digest(choice.as_ref()),
+            Arc::new(message),
+            None,
+        )
+    }
+
+    #[test]
+    fn the_task_is_the_one_that_was_claimed_and_calling_it_off_counts_whenever_it_comes() {
+        let kept = Arc::new(message(json!({})));
+        let later = json!({"prompt": "changed", "price_cents": 7, "status": "cancelled", "cancellation_requested": true});
+        let judged = at_hand(later).rebuilt_from(&kept).unwrap();
+        assert_eq!(judged.submission.task.prompt, "agreed");
+        assert_eq!((judged.price_cents, &judged.message), (None, &kept));
+        assert!(judged.cancelled && judged.cancellation_requested);
+        let cancelled = Arc::new(message(json!({"status": "cancelled"})));
+        assert!(at_hand(json!({})).rebuilt_from(&cancelled).unwrap().cancelled);
+    }
+
+    #[test]
+    fn what_a_claim_keeps_may_be_larger_than_a_message_and_is_told_from_what_was_erased() {
+        let large = message(json!({"output_text": "x".repeat(2_000_000)}));
+        assert!(SubmittedJob::parse(&large).is_err());
+        assert!(kept_job(&large).is_ok());
+        let reason = |message: &[u8]| kept_job(message).map(|_| ()).unwrap_err().0;
+        assert_eq!(reason(br#"{"v": 1, "job_id": "j", "attempt": 0}"#), "erased");
+        assert_eq!(reason(br#"{"v": 7}"#), "unreadable-hand-in");
     }
 }

@@ -37,7 +37,8 @@ impl PlanKeeper {
     /// Returns when the plan and the interpreters of this verification are kept. Trouble that passes is waited out; what the
     /// database refuses is an error for the operator's eyes, and keeps nobody's decision back.
     pub(super) async fn keep(&self, plan: &Plan, verification: &Verification) {
-        if !self.knows(plan.digest) {
+        // A sender's own plan may have been erased since, with another hand-in that it judged.
+        if plan.path.is_none() || !self.knows(plan.digest) {
             self.keep_patiently(plan.digest, Some(plan)).await;
         }
         for runtime in verification.runtimes.values() {

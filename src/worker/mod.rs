@@ -8,6 +8,7 @@ mod crash;
 mod delivery;
 mod intake;
 mod keeper;
+mod not_held;
 mod outcome;
 mod plans;
 mod pool;

@@ -78,6 +78,7 @@ impl Signer {
             runtimes: verification.runtimes.clone(),
             submission: decision.submission,
             evidence: decision.evidence,
+            task: submission.task.digest(),
             log_head,
             decided_at,
             signature: String::new(),

@@ -126,6 +126,7 @@ impl Worker {
         let message = Message {
             body: Arc::clone(&body),
             traceparent: traceparent.clone(),
+            claimed: None,
         };
         let to = match self.settle(self.deliver(message, lane).await) {
             Then::Done => {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::evidence::GoneForGood;
+use crate::journal::NotFound;
 use crate::queue::Wait;
 use crate::verdict::{ErrorKind, Recourse};
 
@@ -55,10 +57,21 @@ pub(super) fn next(kind: ErrorKind, tries: u32) -> Next {
     }
 }
 
-/// Whether a file that its host says does not exist is its giver's fault at this try, given the earlier ones and how long ago
-/// the first was.
-pub(super) fn gone_for_good(earlier: Option<(u32, Duration)>) -> bool {
-    earlier.is_some_and(|(tries, since)| tries + 1 >= GONE_TRIES && since >= GONE_OVER)
+/// How long a submission waits for a worker that has its plan, after `tries` runs that ended in trouble of ours: another had
+/// it once. None: a person looks at it.
+pub(super) fn without_plan(tries: u32) -> Option<Duration> {
+    let wait = WAITS.get(usize::try_from(tries).ok()?)?;
+    Some(wait.duration())
+}
+
+/// Which file is its giver's fault at this try, should its host say again that it does not exist.
+pub(super) fn gone_for_good(earlier: Option<NotFound>) -> GoneForGood {
+    match earlier {
+        Some(missing) if missing.times + 1 >= GONE_TRIES && missing.since >= GONE_OVER => {
+            GoneForGood::File(missing.file)
+        }
+        Some(_) | None => GoneForGood::Nothing,
+    }
 }
 
 /// The shortest wait that lasts at least so long; the longest there is where none does.
@@ -72,6 +85,7 @@ pub(super) fn at_least(duration: Duration) -> Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
 
     #[test]
     fn trouble_that_passes_comes_back_with_growing_waits_and_parks_after_the_last() {
@@ -119,6 +133,13 @@ mod tests {
             (Some((2, minutes(15))), true),
             (Some((9, minutes(1))), false),
         ] {
+            let file = Digest::of(b"https://host/file");
+            let earlier = earlier.map(|(times, since)| NotFound { file, times, since });
+            let expected = if expected {
+                GoneForGood::File(file)
+            } else {
+                GoneForGood::Nothing
+            };
             assert_eq!(gone_for_good(earlier), expected, "{earlier:?}");
         }
         // The waits between three tries add up to it.

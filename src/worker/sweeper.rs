@@ -14,7 +14,7 @@ use super::intake::Message;
 use crate::causes::in_full;
 use crate::digest::Digest;
 use crate::journal::{NewParked, Overdue, UnclaimedJob};
-use crate::message::{SubmittedJob, Work, without_variables};
+use crate::message::{MAX_MESSAGE_BYTES, SubmittedJob, Work, without_variables};
 use crate::queue::{Destination, Lane, Outgoing, QueueError, Source};
 
 /// The broker's copy of a message comes first, where there is one.
@@ -98,17 +98,13 @@ impl Worker {
     async fn sweep_once(self: &Arc<Self>, round: u32, tasks: &TaskTracker) -> Result<(), DeliveryError> {
         self.metrics.broker_losses(self.queue.losses());
         self.metrics.sandbox_children(self.sandbox.children());
-        for Overdue { message, traceparent } in self
+        for overdue in self
             .journal
             .within(self.journal.overdue(GRACE, false, ROUND))
             .await?
         {
             self.metrics.swept("overdue");
-            let message = Message {
-                body: Arc::new(message),
-                traceparent,
-            };
-            self.bring_back(message, Lane::Submitted, tasks);
+            self.bring_back(kept(overdue), Lane::Submitted, tasks);
         }
         self.bring_back_judged(tasks).await?;
         for stored in self
@@ -184,13 +180,9 @@ impl Worker {
             .journal
             .within(self.journal.overdue(GRACE, true, idle))
             .await?;
-        for Overdue { message, traceparent } in waiting {
+        for overdue in waiting {
             self.metrics.swept("judges-lane");
-            let message = Message {
-                body: Arc::new(message),
-                traceparent,
-            };
-            self.bring_back(message, Lane::Judge, tasks);
+            self.bring_back(kept(overdue), Lane::Judge, tasks);
         }
         Ok(())
     }
@@ -200,10 +192,13 @@ impl Worker {
         let worker = Arc::clone(self);
         tasks.spawn(async move {
             let _in_flight = worker.metrics.delivered("sweeper", true);
-            let Message { body, traceparent } = message.clone();
+            let Message {
+                body, traceparent, ..
+            } = message.clone();
             let delivered = worker.deliver(message, lane).await;
             // Whatever else has to come back is in its claim, and is swept again when it is due.
-            if worker.settle(delivered) == Then::JudgesLane {
+            // What no lane takes waits in its claim alone, until judges have nothing to do.
+            if worker.settle(delivered) == Then::JudgesLane && body.len() <= MAX_MESSAGE_BYTES {
                 let outgoing = Outgoing {
                     to: Destination::Lane(Lane::Judge),
                     message_id: uuid::Uuid::now_v7().to_string(),
@@ -240,6 +235,7 @@ impl Worker {
             let message = Message {
                 body: Arc::new(body),
                 traceparent: None,
+                claimed: None,
             };
             self.bring_back(message, Lane::Submitted, tasks);
         } else {
@@ -281,5 +277,14 @@ impl Worker {
             self.journal.within(self.journal.parked_noticed(row.id)).await?;
         }
         Ok(())
+    }
+}
+
+/// The message that an overdue claim keeps.
+fn kept(overdue: Overdue) -> Message {
+    Message {
+        body: Arc::new(overdue.message),
+        traceparent: overdue.traceparent,
+        claimed: Some((overdue.job_id, overdue.attempt)),
     }
 }

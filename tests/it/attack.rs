@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::openai_server::{OpenAiServer, Script};
 use crate::workbench::Workbench;
 
 fn attack(plan: &str) -> (Value, Option<i32>) {
@@ -57,6 +58,55 @@ fn with_every_defence_on_no_attack_succeeds_even_where_the_judge_believes_everyt
         let unattacked = report["wrong_unattacked"].as_array().unwrap();
         assert!(unattacked.iter().all(|wrong| wrong == 0), "{unattacked:?}");
     }
+}
+
+/// What `assay attack` says where every request to the model is answered so.
+async fn attack_live(script: Script) -> (Value, Option<i32>) {
+    let server = OpenAiServer::start([script]).await.unwrap();
+    let bench = Workbench::new();
+    let mut command = bench.command(&[
+        "attack",
+        "tests/judging/guest-reply.toml",
+        "tests/judging/attacked",
+        "--json",
+    ]);
+    command
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("OPENAI_BASE_URL", &server.base_url)
+        .env("ASSAY_MODEL", "synthetic");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let report = serde_json::from_slice(&output.stdout);
+    (
+        report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))),
+        output.status.code(),
+    )
+}
+
+#[tokio::test]
+async fn a_model_that_is_down_or_turns_us_away_repels_no_attack() {
+    for (status, kind) in [(503, "model-unavailable"), (401, "model-request-refused")] {
+        let (report, code) = attack_live(Script::body(status, "no")).await;
+        assert_eq!(code, Some(3), "{report}");
+        assert!(report["troubles"][kind].as_u64().unwrap() > 0, "{report}");
+        let undecided = report["undecided_unattacked"].as_array().unwrap();
+        assert!(undecided.iter().all(|count| *count != 0), "{report}");
+        for row in report["classes"].as_array().unwrap() {
+            let tally = &row["tallies"][0];
+            assert_eq!(
+                (&tally["troubled"], &tally["parked"]),
+                (&tally["attacks"], &Value::from(0))
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_judge_that_decides_nothing_is_not_safe_though_no_attack_succeeds() {
+    let (report, code) = attack_live(Script::answer("It is fine.")).await;
+    assert_eq!(code, Some(1), "{report}");
+    assert_eq!(report["troubles"], serde_json::json!({}));
 }
 
 #[test]

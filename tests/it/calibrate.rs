@@ -256,6 +256,107 @@ fn a_wrong_case_is_named_by_file_and_line_before_a_model_is_asked() {
 }
 
 #[test]
+fn what_would_count_twice_or_measure_nothing_is_refused_before_a_model_is_asked() {
+    let bench = Workbench::new();
+    bench.write("plan.toml", PLAN);
+    bench.write("cases.jsonl", r#"{"prompt": "p", "output": "o", "label": 1}"#);
+    let job = json!({
+        "id": "j", "status": "submitted", "prompt": "p", "title": "t", "sender": "s", "output_text": "work",
+        "created_at": "2026-11-20T08:00:00Z", "updated_at": "2026-11-20T08:00:00Z",
+    });
+    bench.write(
+        "cases/one/fixture.toml",
+        "plan = \"plan\"\nexpect = \"verified\"\n",
+    );
+    bench.write("cases/one/job.json", &job.to_string());
+    bench.write(
+        "cases/one/answers.toml",
+        "[quality.criteria]\ndone = { met = true, reason = \"r\" }\n",
+    );
+    let wrong = |args: &[&str]| {
+        let ended = bench.assay(&[&["calibrate", "plan.toml"], args].concat());
+        assert_eq!(ended.code, 2, "{}{}", ended.out, ended.err);
+        ended.err
+    };
+    let fixture = ["--judge", "fixture"];
+    insta::assert_snapshot!(wrong(&[&["cases", "cases/one"][..], &fixture[..]].concat()), @"assay: cases/one is named twice: name each file and folder of cases once");
+    insta::assert_snapshot!(wrong(&[&["cases.jsonl", "./cases.jsonl"][..], &fixture[..]].concat()), @"assay: ./cases.jsonl is named twice: name each file and folder of cases once");
+    for judge in ["replay", "record", "fixture"] {
+        let said = wrong(&["cases", "--samples", "2", "--judge", judge]);
+        assert!(said.contains("--samples needs --judge live"), "{judge}: {said}");
+    }
+}
+
+#[test]
+fn a_plan_that_asks_no_judge_is_not_blessed_however_right_it_is() {
+    let bench = Workbench::new();
+    bench.write(
+        "plan.toml",
+        "[[graders]]\nname = \"same\"\nkind = \"diff\"\ncompare = \"exact\"\nexpected = { text = \"good\" }\n",
+    );
+    let mut lines = String::new();
+    for number in 0..40 {
+        let good = number % 2 == 0;
+        let output = if good { "good" } else { "bad" };
+        let _ = writeln!(
+            lines,
+            "{}",
+            json!({"prompt": "p", "output": output, "label": good})
+        );
+    }
+    bench.write("cases.jsonl", &lines);
+    let ended = bench.assay(&["calibrate", "plan.toml", "cases.jsonl", "--judge", "fixture"]);
+    assert_eq!(ended.code, 1, "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("kappa          1.000"), "{}", ended.out);
+    assert!(ended.out.contains("refused: no judge was asked"), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_down_or_turns_us_away_is_our_trouble_and_no_refusal() {
+    for status in [503, 401] {
+        let mut cases = table(0, 0, 0, 0);
+        cases.extend((0..4).map(|number| (number % 2 == 0, Script::body(status, "no"))));
+        let ended = calibrate(&cases, &[]).await;
+        assert_eq!(ended.code, 3, "{status}: {}{}", ended.out, ended.err);
+    }
+    let words = vec![
+        (true, Script::answer("It is fine.")),
+        (false, Script::answer("So?")),
+    ];
+    assert_eq!(
+        calibrate(&words, &[]).await.code,
+        1,
+        "a judge that is off the menu is refused"
+    );
+}
+
+#[tokio::test]
+async fn a_ceiling_holds_for_a_calibration_too() {
+    let bench = Workbench::new();
+    bench.write("plan.toml", PLAN);
+    let settings = "[judge]\nmax_cents_per_day = 12\nmax_completion_tokens = 20\n\
+                    [judge.prices.synthetic]\ninput = 10000\noutput = 10000\n";
+    bench.write("assay.toml", settings);
+    let line = json!({"prompt": "Do it.", "output": "Work.", "label": true}).to_string() + "\n";
+    bench.write("cases.jsonl", &line.repeat(10));
+    let server = OpenAiServer::start([answer(true)]).await.unwrap();
+    let mut command = bench.command(&["calibrate", "plan.toml", "cases.jsonl", "--jobs", "1", "--json"]);
+    command
+        .env("OPENAI_BASE_URL", &server.base_url)
+        .env("ASSAY_MODEL", "synthetic");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
+        .await
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let asked = server.requests().len();
+    assert!((1..9).contains(&asked), "{asked} were asked: {report}");
+    assert_eq!(
+        report["cases"][9]["said"][0]["error"]["kind"],
+        "spend-ceiling-day"
+    );
+}
+
+#[test]
 fn answers_written_by_hand_bless_nobody() {
     let bench = Workbench::new();
     bench.write("plan.toml", PLAN);

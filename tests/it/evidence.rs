@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use assay::evidence::{Limits, Network, Sources, collect};
+use assay::evidence::{GoneForGood, Limits, Network, Sources, collect};
 use assay::submission::{Fault, FileRole, Submission};
 use assay::verdict::{ErrorKind, GradeError};
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ async fn collected(fields: Value, network: Option<Network>) -> Result<Submission
 const TEST_NETWORK: Option<Network> = Some(Network {
     allow_private: true,
     allow_http: true,
-    gone_for_good: false,
+    gone_for_good: GoneForGood::Nothing,
 });
 
 async fn fetched(path: &str) -> Result<Submission, GradeError> {
@@ -121,7 +121,7 @@ async fn a_host_that_does_not_answer_is_our_trouble_and_passes() {
         );
     }
     let gone_for_good = Some(Network {
-        gone_for_good: true,
+        gone_for_good: GoneForGood::Everything,
         ..TEST_NETWORK.unwrap()
     });
     for (path, status) in [("/gone", 410), ("/none", 404)] {
@@ -163,7 +163,7 @@ async fn a_url_that_nobody_may_use_is_the_submitters_fault() {
         Some(Network {
             allow_private: false,
             allow_http: true,
-            gone_for_good: false,
+            gone_for_good: GoneForGood::Nothing,
         }),
         None,
     ] {

@@ -368,7 +368,14 @@ async fn a_fault_of_the_submitter_fails_with_its_reason_and_asks_nobody() {
 
 #[tokio::test]
 async fn an_empty_hand_in_fails_and_asks_nobody() {
-    for empty in ["", " \n\t", "\u{a0}"] {
+    for empty in [
+        "",
+        " \n\t",
+        "\u{a0}",
+        "\u{200b}",
+        "\u{feff}\n\u{2060}",
+        "\0\u{3164}",
+    ] {
         let (context, reader) = context();
         let (verification, _) =
             verify_in(context, reader, &submission(empty), 0.5, &[part(Act::Panic)]).await;

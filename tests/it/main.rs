@@ -2,6 +2,7 @@
 
 mod attack;
 mod audit;
+mod bucket;
 mod calibrate;
 mod checks;
 mod deploy;

@@ -183,12 +183,11 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
             outcome: Outcome::Verified,
             message: b"{}".to_vec(),
             traceparent: None,
-            republish_after: Duration::ZERO,
         },
         EndingState::Waits {
             after: Duration::ZERO,
             counts: true,
-            not_found: true,
+            not_found: Some(assay::digest::Digest::of(b"url")),
             for_judge: true,
         },
         EndingState::Parked {
@@ -252,9 +251,10 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
         plan_choice: Digest::of(b"choice"),
         message: Arc::new(b"{}".to_vec()),
         traceparent: None,
+        has_judge: false,
     };
     worker
-        .claim_unplanned(&unplanned, "plan-unknown", "d")
+        .claim_unplanned(&unplanned, ("plan-unknown", "d"), |_| None)
         .await
         .unwrap();
     let parked = NewParked {
@@ -361,7 +361,7 @@ fn outcome_message() -> OutcomeMessage {
             "kid": "k1", "deployment": "main", "purpose": "settle", "trigger": "submission",
             "verification_id": id, "job_id": "job-1", "attempt": 0, "outcome": "verified", "score": 1.0,
             "receiver": "u2", "price_cents": 100, "plan": digest, "runtimes": {},
-            "submission": digest, "evidence": digest, "log_head": digest,
+            "submission": digest, "evidence": digest, "task": digest, "log_head": digest,
             "decided_at": "2026-11-24T09:00:00Z", "signature": "c2ln",
         },
     }))

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const HOW: &str = "this test needs private servers: run `make test`, or `tests/servers run cargo test`";
 
 /// How many virtual hosts `tests/servers` makes.
-const VHOSTS: u32 = 60;
+const VHOSTS: u32 = 110;
 
 /// The URL of an empty virtual host that no other test has had, as a deployment is given it.
 pub(crate) fn amqp_url() -> String {

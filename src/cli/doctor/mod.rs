@@ -77,6 +77,6 @@ async fn examine(duty: Option<DutyFlag>, config: &Config) -> Vec<Finding> {
         findings.push(places::judge(config, &plans));
         findings.extend(places::sandbox(config, &plans).await);
     }
-    findings.extend(places::keys(config, works || reverifies, settles));
+    findings.extend(places::keys(config, works || reverifies, settles || reverifies));
     findings
 }

@@ -1,5 +1,6 @@
 //! `assay reverify`: judges again what was decided, and moves nothing until somebody says so.
 
+mod apply;
 mod one;
 mod ready;
 mod select;
@@ -11,10 +12,12 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 
 use super::network::NetworkArgs;
 use super::pause::ByArg;
 use super::{CliError, Exit};
+use crate::causes::in_full;
 use crate::config::CommonArgs;
 use ready::Ready;
 
@@ -29,14 +32,17 @@ Examples:
 
   assay reverify --since 2026-11-20 --plan csv-cleanup --where outcome=retry --set csv-fix --reason \"the check was wrong\"
   assay reverify --set csv-fix                           go on after a crash; the table again
-  assay reverify --apply csv-fix                         publish all that changed, or
+  assay reverify --apply csv-fix                         publish all that changed (--without-errors: what could be judged), or
   assay reverify --cancel csv-fix                        none of it
   assay reverify --list
 
 In a set, --plan NAME takes the decisions of the plan of that name, unless --where plan=OTHER says which, and judges
 them by the plan as it is now; without it, each is judged by the plan that judged it then.
 
-Exit status: 0 the same outcome, 1 another one, 2 wrong use or nothing to judge, 3 could not be judged.")]
+The receipt of the decision in dispute is checked against the trust file (ASSAY_TRUST); without one, nothing is published.
+
+Exit status: 0 the same outcome, 1 another one or not published, 2 wrong use or nothing to judge, 3 could not be judged,
+does not replay, or was stored and its message not published yet.")]
 pub(super) struct ReverifyArgs {
     /// The job's id
     #[arg(required_unless_present_any = ["set", "apply", "cancel", "list"], conflicts_with_all = ["set", "apply", "cancel", "list"])]
@@ -47,9 +53,9 @@ pub(super) struct ReverifyArgs {
     /// Judge by this plan: a name, or a .toml file [default: the plan that judged then, as it was]
     #[arg(long, value_name = "NAME|FILE")]
     plan: Option<String>,
-    /// Ask the judge anew, or take what he answered then
-    #[arg(long, value_enum, default_value_t = JudgeFlag::Live)]
-    judge: JudgeFlag,
+    /// Ask the judge anew, or take what he answered then [default: live]
+    #[arg(long, value_enum)]
+    judge: Option<JudgeFlag>,
     /// Ask each judge so many times
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     samples: Option<u32>,
@@ -83,6 +89,9 @@ struct SetArgs {
     /// Publish what changed in a set
     #[arg(long, value_name = "NAME", conflicts_with_all = ["set", "cancel", "list"])]
     apply: Option<String>,
+    /// Apply a set of which some could not be judged again: they stay as they are, and the set is closed
+    #[arg(long, requires = "apply")]
+    without_errors: bool,
     /// Cancel a set
     #[arg(long, value_name = "NAME", conflicts_with_all = ["set", "list"])]
     cancel: Option<String>,
@@ -128,18 +137,39 @@ fn time(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) async fn run(args: ReverifyArgs, common: &CommonArgs) -> Result<Exit, CliError> {
+    let mut told = json!({});
+    let ended = carry_out(&args, common, &mut told).await;
+    if args.json {
+        if let Err(error) = &ended {
+            told["error"] = in_full(error.error.as_ref()).into();
+        }
+        say!("{told}");
+    }
+    ended
+}
+
+/// `told`: what there is to say so far, also where it ends with an error.
+async fn carry_out(args: &ReverifyArgs, common: &CommonArgs, told: &mut Value) -> Result<Exit, CliError> {
     let ready = Ready::new(common, args.network.network()).await?;
-    let ReverifyArgs { sets, by, .. } = &args;
+    let sets = &args.sets;
     if sets.list {
-        return set::list(&ready, args.json).await;
+        return set::list(&ready, args.json, told).await;
     }
     match (&args.job, &sets.set, &sets.apply, &sets.cancel) {
-        (Some(job), ..) => one::run(&ready, job, &args).await,
-        (None, Some(name), ..) => set::preview(&ready, name, &args).await,
-        (None, None, Some(name), _) => set::apply(&ready, name, &args).await,
-        (None, None, None, Some(name)) => set::cancel(&ready, name, &by.name).await,
+        (Some(job), ..) => one::run(&ready, job, args, told).await,
+        (None, Some(name), ..) => set::preview(&ready, name, args, told).await,
+        (None, None, Some(name), _) => apply::apply(&ready, name, args, told).await,
+        (None, None, None, Some(name)) => set::cancel(&ready, name, args, told).await,
         (None, None, None, None) => Ok(Exit::Usage),
     }
+}
+
+/// A line for people; a program reads the one object at the end.
+fn note(as_json: bool, text: &str) -> Result<(), CliError> {
+    if !as_json {
+        say!("{text}");
+    }
+    Ok(())
 }
 
 /// Asks on the terminal. Without one, `--yes` must have been said.

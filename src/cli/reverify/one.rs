@@ -11,7 +11,7 @@ use super::super::follow::{settlement_value, settlement_words};
 use super::super::{CliError, Exit, heard};
 use super::ready::{How, Judged, Ready, refused};
 use super::show::{foreseen_value, foreseen_words, show};
-use super::{ReverifyArgs, agreed};
+use super::{JudgeFlag, ReverifyArgs, agreed, note};
 use crate::entry::LogEntry;
 use crate::job::JobId;
 use crate::journal::{NewDispute, Settlement};
@@ -23,14 +23,22 @@ use crate::reverify::{Case, Published};
 const SETTLING: Duration = Duration::from_secs(5);
 const EVERY: Duration = Duration::from_millis(100);
 
-pub(super) async fn run(ready: &Ready, job: &str, args: &ReverifyArgs) -> Result<Exit, CliError> {
+pub(super) async fn run(
+    ready: &Ready,
+    job: &str,
+    args: &ReverifyArgs,
+    told: &mut Value,
+) -> Result<Exit, CliError> {
+    if args.publish {
+        ready.needs_trust()?;
+    }
     let job_id = JobId::new(job);
     let how = How {
         plan: ready.plan(args.plan.as_deref()).await?,
-        judge: args.judge,
+        judge: args.judge.unwrap_or(JudgeFlag::Live),
         samples: args.samples,
     };
-    let case = Case::load(&ready.journal, &job_id, args.attempt)
+    let case = Case::load(&ready.journal, ready.trust(), &job_id, args.attempt)
         .await
         .map_err(refused)?;
     let dispute = NewDispute {
@@ -43,20 +51,30 @@ pub(super) async fn run(ready: &Ready, job: &str, args: &ReverifyArgs) -> Result
             .unwrap_or_else(|| "no reason given".to_owned()),
     };
     let Judged { comparison, preview } = judge(ready, &case, &how, &dispute, args.json).await?;
-    let mut told = json!({ "comparison": comparison, "published": false });
+    *told = json!({
+        "comparison": comparison, "receipt_checked": ready.trust().is_some(), "stored": false, "published": false,
+    });
     if !args.json {
         heard(show(&mut anstream::stdout(), &comparison))?;
     }
-    let exit = match (comparison.is_judged(), comparison.same_outcome) {
-        (false, _) => Exit::Trouble,
-        (true, true) => Exit::Good,
-        (true, false) => Exit::No,
+    if let Some(unchecked) = ready.unchecked() {
+        note(args.json, &unchecked)?;
+    }
+    let exit = match (
+        comparison.is_judged(),
+        comparison.does_not_replay(),
+        comparison.same_outcome,
+    ) {
+        (false, ..) | (true, true, _) => Exit::Trouble,
+        (true, false, true) => Exit::Good,
+        (true, false, false) => Exit::No,
     };
     if args.publish {
         // A call before this one may have died between storing and publishing.
         let left = ready.journal.unconfirmed_disputes(Some(&job_id)).await;
         if !left.map_err(CliError::trouble)?.is_empty() {
             let sent = ready.send(Some(&job_id)).await?;
+            told["published_of_earlier"] = sent.into();
             note(args.json, &format!("{sent} decision of earlier is published now"))?;
         }
     }
@@ -77,27 +95,22 @@ pub(super) async fn run(ready: &Ready, job: &str, args: &ReverifyArgs) -> Result
                 if !agreed("Publish it?", args.yes)? {
                     note(args.json, "nothing has moved")?;
                 } else {
-                    publish(ready, &preview, args, &mut told).await?;
+                    publish(ready, &preview, args, told).await?;
                 }
             } else {
                 note(args.json, "nothing has moved: --publish publishes it")?;
             }
         }
         (_, Exit::Good) if args.publish => note(args.json, "the same outcome: there is nothing to publish")?,
+        (_, Exit::Trouble) if comparison.does_not_replay() => {
+            let text = "nothing has moved, and nothing of it can be published: find out what is not as it was, or ask the judge \
+                        anew with --judge live";
+            note(args.json, text)?;
+        }
         (_, Exit::Trouble) => note(args.json, "it could not be judged again: nothing has moved")?,
         (Some(_) | None, _) => note(args.json, "nothing has moved")?,
     }
-    if args.json {
-        say!("{told}");
-    }
     Ok(exit)
-}
-
-fn note(as_json: bool, text: &str) -> Result<(), CliError> {
-    if !as_json {
-        say!("{text}");
-    }
-    Ok(())
 }
 
 /// Judges again, with the log on the terminal as it is committed.
@@ -133,7 +146,12 @@ async fn publish(
 ) -> Result<(), CliError> {
     let stored = ready
         .publisher()
-        .store(std::slice::from_ref(preview), &args.by.name, None)
+        .store(
+            std::slice::from_ref(preview),
+            ready.needs_trust()?,
+            &args.by.name,
+            None,
+        )
         .await;
     match stored.map_err(refused)? {
         Published::Stored => {}
@@ -146,6 +164,7 @@ async fn publish(
             });
         }
     }
+    told["stored"] = true.into();
     ready.send(Some(&preview.job_id)).await?;
     told["published"] = true.into();
     note(

@@ -16,7 +16,7 @@ use crate::journal::{Journal as _, Market, NewDispute, PgJournal};
 use crate::keeping::Keeper;
 use crate::message::OutcomeMessage;
 use crate::plan::{KeptPlan, PlanFolders};
-use crate::receipt::SigningKey;
+use crate::receipt::{SigningKey, TrustError, TrustFile};
 use crate::reverify::{
     Case, Comparison, PlanWanted, Publisher, Reverified, Reverifier, ReverifyError, Sandboxes, foresee,
 };
@@ -35,6 +35,8 @@ pub(super) struct Ready {
     pub(super) config: Config,
     pub(super) journal: PgJournal,
     pub(super) reverifier: Reverifier,
+    /// Says whose decisions are believed; none where the file is not there.
+    trust: Option<TrustFile>,
     folders: PlanFolders,
     sandboxes: Sandboxes,
     live: Judge,
@@ -67,6 +69,13 @@ impl Ready {
             false => None,
         };
         let key = SigningKey::read(&config.pool.signing_key).map_err(CliError::usage)?;
+        let trust = match TrustFile::read(&config.pool.trust) {
+            Ok(trust) => Some(trust),
+            Err(TrustError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                None
+            }
+            Err(error) => return Err(CliError::usage(error)),
+        };
         let live = match &config.judge {
             Some(settings) => {
                 let settings = parts::sharing_its_pace(settings, &journal, &config.pool.worker);
@@ -94,6 +103,7 @@ impl Ready {
                 limit: Duration::from_secs(600),
             },
             journal,
+            trust,
             live,
             market,
             config,
@@ -111,6 +121,30 @@ impl Ready {
         Ok(PlanWanted::Kept(Box::new(kept)))
     }
 
+    /// Whose decisions are believed; none where nobody says it, and then nothing may be published.
+    pub(super) fn trust(&self) -> Option<&TrustFile> {
+        self.trust.as_ref()
+    }
+
+    /// Whose decisions are believed.
+    pub(super) fn needs_trust(&self) -> Result<&TrustFile, CliError> {
+        self.trust.as_ref().ok_or_else(|| {
+            CliError::usage(anyhow!(
+                "nothing is published that would overturn a decision whose receipt nobody has checked, and there is no trust \
+                 file {}: put a copy of settlement's there, or name it with ASSAY_TRUST",
+                self.config.pool.trust.display()
+            ))
+        })
+    }
+
+    /// What to say where no receipt is checked.
+    pub(super) fn unchecked(&self) -> Option<String> {
+        let path = self.config.pool.trust.display();
+        self.trust.is_none().then(|| {
+            format!("not checked: the receipt of what is in dispute, since there is no trust file {path}; nothing can be published")
+        })
+    }
+
     /// Judges a case again.
     pub(super) async fn judge(
         &self,
@@ -124,14 +158,12 @@ impl Ready {
             .of(case, how.samples, &self.journal, &self.folders)
             .await?;
         let (sandbox, missing) = self.sandboxes.of(case, &plan).await?;
-        for digest in missing {
-            tracing::warn!(%digest, "the interpreter that judged then was not kept: today's takes its place");
-        }
         let judge = match how.judge {
             JudgeFlag::Live => self.live.clone(),
             JudgeFlag::Replay => {
                 let id = case.decision.verification_id;
-                Judge::kept(self.journal.within(self.journal.model_calls(id)).await?)
+                let calls = self.journal.within(self.journal.model_calls(id)).await?;
+                Judge::kept(calls, case.told.calls.clone())
             }
         };
         let reverified: Reverified = self
@@ -139,7 +171,7 @@ impl Ready {
             .run(case, &plan, (judge, sandbox), dispute, heard)
             .await?;
         Ok(Judged {
-            comparison: Comparison::of(case, &plan.reference(), &reverified),
+            comparison: Comparison::of(case, &plan.reference(), &reverified, missing),
             preview: reverified.preview,
         })
     }

@@ -8,7 +8,7 @@ use super::super::CliError;
 use super::ready::Ready;
 use super::{JudgeFlag, ReverifyArgs};
 use crate::digest::Digest;
-use crate::journal::{DecisionRow, Journal as _, Selected};
+use crate::journal::{DecisionRow, DisputeSet, Journal as _, Selected};
 use crate::message::OutcomeMessage;
 use crate::outcome::{GraderEnd, Outcome};
 use crate::reverify::{PlanWanted, Told};
@@ -39,6 +39,13 @@ pub(super) struct Kept {
     pub(super) plan: Option<Digest>,
     pub(super) judge: JudgeFlag,
     pub(super) samples: Option<u32>,
+}
+
+impl Kept {
+    pub(super) fn of(set: &DisputeSet) -> Result<Self, CliError> {
+        serde_json::from_str(&set.selection)
+            .map_err(|error| CliError::trouble(anyhow!("the set `{}` cannot be read: {error}", set.name)))
+    }
 }
 
 /// Makes the set of what is selected.
@@ -100,7 +107,7 @@ pub(super) async fn create(ready: &Ready, name: &str, args: &ReverifyArgs) -> Re
             PlanWanted::Then => None,
             PlanWanted::Kept(kept) => Some(kept.digest),
         },
-        judge: args.judge,
+        judge: args.judge.unwrap_or(JudgeFlag::Live),
         samples: args.samples,
     };
     let kept = serde_json::to_string(&kept).map_err(|error| CliError::trouble(anyhow!(error)))?;

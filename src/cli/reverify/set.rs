@@ -3,18 +3,19 @@
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::{CliError, Exit};
 use super::ready::{How, Ready};
 use super::select::{Kept, create};
 use super::table::Table;
-use super::{ReverifyArgs, agreed};
+use super::{ReverifyArgs, note};
 use crate::causes::in_full;
 use crate::journal::{DisputeItem, DisputeSet, NewDispute, SetLock, SetState};
-use crate::reverify::{Case, PlanWanted, Published, ReverifyError};
+use crate::reverify::{Case, PlanWanted, ReverifyError};
 
-pub(super) async fn list(ready: &Ready, as_json: bool) -> Result<Exit, CliError> {
+pub(super) async fn list(ready: &Ready, as_json: bool, told: &mut Value) -> Result<Exit, CliError> {
+    let mut values = Vec::new();
     for set in ready
         .journal
         .dispute_sets(None)
@@ -23,30 +24,31 @@ pub(super) async fn list(ready: &Ready, as_json: bool) -> Result<Exit, CliError>
     {
         let count = ready.journal.dispute_items(&set.name).await;
         let count = count.map_err(CliError::trouble)?.len();
-        if as_json {
-            say!(
-                "{}",
-                json!({
-                    "set": set.name, "state": set.state.as_str(), "decisions": count, "by": set.by,
-                    "reason": set.reason, "created_at": set.created_at, "ended_by": set.ended_by,
-                })
-            );
-        } else {
-            say!(
-                "{}  {}  {count} decisions  {:.0} by {}: {}",
-                set.name,
-                set.state.as_str(),
-                set.created_at,
-                set.by,
-                set.reason
-            );
-        }
+        values.push(json!({
+            "set": set.name, "state": set.state.as_str(), "decisions": count, "by": set.by,
+            "reason": set.reason, "created_at": set.created_at, "ended_by": set.ended_by,
+        }));
+        let text = format!(
+            "{}  {}  {count} decisions  {:.0} by {}: {}",
+            set.name,
+            set.state.as_str(),
+            set.created_at,
+            set.by,
+            set.reason
+        );
+        note(as_json, &text)?;
     }
+    told["sets"] = values.into();
     Ok(Exit::Good)
 }
 
 /// Makes the set or goes on with it, then shows it.
-pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<Exit, CliError> {
+pub(super) async fn preview(
+    ready: &Ready,
+    name: &str,
+    args: &ReverifyArgs,
+    told: &mut Value,
+) -> Result<Exit, CliError> {
     let sets = &args.sets;
     let selects = sets.since.is_some()
         || sets.until.is_some()
@@ -60,7 +62,10 @@ pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> R
                 "there is a set `{name}` already: leave the selection away to go on with it, or choose another name"
             )));
         }
-        Some(set) => set,
+        Some(set) => {
+            judges_alike(&set, args)?;
+            set
+        }
         None if !selects => {
             return Err(CliError::usage(anyhow!(
                 "there is no set `{name}`: say which decisions it is about, e.g. --since, --plan or --where outcome=retry"
@@ -76,8 +81,35 @@ pub(super) async fn preview(ready: &Ready, name: &str, args: &ReverifyArgs) -> R
         judge_all(ready, &set, args).await?;
     }
     let table = Table::of(ready, &set).await?;
-    table.print(args.json)?;
+    table.tell(args.json, told)?;
+    told["receipts_checked"] = ready.trust().is_some().into();
+    if let Some(unchecked) = ready.unchecked() {
+        note(args.json, &unchecked)?;
+    }
     Ok(table.exit())
+}
+
+/// Whoever goes on with a set judges as it was begun, for the reason that was given.
+fn judges_alike(set: &DisputeSet, args: &ReverifyArgs) -> Result<(), CliError> {
+    let kept = Kept::of(set)?;
+    let other = [
+        ("--judge", args.judge.is_none_or(|judge| judge == kept.judge)),
+        (
+            "--samples",
+            args.samples.is_none() || args.samples == kept.samples,
+        ),
+        (
+            "--reason",
+            args.reason.as_ref().is_none_or(|reason| *reason == set.reason),
+        ),
+    ];
+    match other.iter().find(|(_, same)| !same) {
+        None => Ok(()),
+        Some((flag, _)) => Err(CliError::usage(anyhow!(
+            "the set `{}` was made with another {flag}: leave it away to go on with the set, or make one of another name",
+            set.name
+        ))),
+    }
 }
 
 async fn find(ready: &Ready, name: &str) -> Result<Option<DisputeSet>, CliError> {
@@ -85,7 +117,7 @@ async fn find(ready: &Ready, name: &str) -> Result<Option<DisputeSet>, CliError>
     Ok(found.map_err(CliError::trouble)?.into_iter().next())
 }
 
-async fn known(ready: &Ready, name: &str) -> Result<DisputeSet, CliError> {
+pub(super) async fn known(ready: &Ready, name: &str) -> Result<DisputeSet, CliError> {
     let unknown = || {
         CliError::usage(anyhow!(
             "there is no set `{name}`: `assay reverify --list` shows those there are"
@@ -94,7 +126,7 @@ async fn known(ready: &Ready, name: &str) -> Result<DisputeSet, CliError> {
     find(ready, name).await?.ok_or_else(unknown)
 }
 
-async fn lock(ready: &Ready, name: &str) -> Result<SetLock, CliError> {
+pub(super) async fn lock(ready: &Ready, name: &str) -> Result<SetLock, CliError> {
     let locked = ready.journal.lock_set(name).await.map_err(CliError::trouble)?;
     locked.ok_or_else(|| CliError::usage(anyhow!("another process works on the set `{name}`")))
 }
@@ -106,8 +138,7 @@ pub(super) fn is_judged(item: &DisputeItem) -> bool {
 
 /// Judges what was not judged yet, side by side.
 async fn judge_all(ready: &Ready, set: &DisputeSet, args: &ReverifyArgs) -> Result<(), CliError> {
-    let kept: Kept = serde_json::from_str(&set.selection)
-        .map_err(|error| CliError::trouble(anyhow!("the set `{}` cannot be read: {error}", set.name)))?;
+    let kept = Kept::of(set)?;
     let plan = match kept.plan {
         None => PlanWanted::Then,
         Some(digest) => {
@@ -179,7 +210,7 @@ async fn judge_one(ready: &Ready, set: &DisputeSet, how: &How, item: &DisputeIte
         reason: set.reason.clone(),
     };
     let judging = async {
-        let case = Case::load(&ready.journal, &item.job_id, Some(item.attempt)).await?;
+        let case = Case::load(&ready.journal, ready.trust(), &item.job_id, Some(item.attempt)).await?;
         if case.decision.verification_id != item.disputes {
             let what = "it is not the effective decision any more".to_owned();
             return Err(ReverifyError::Inconsistent {
@@ -210,90 +241,27 @@ fn progress(count: usize, hidden: bool) -> ProgressBar {
     ProgressBar::new(count as u64).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Publishes what changed, all or none; called again, goes on publishing what the broker has not confirmed.
-pub(super) async fn apply(ready: &Ready, name: &str, args: &ReverifyArgs) -> Result<Exit, CliError> {
-    let set = known(ready, name).await?;
-    let _alone = lock(ready, name).await?;
-    match set.state {
-        SetState::Cancelled => {
-            return Err(CliError::usage(anyhow!("the set `{name}` was cancelled")));
-        }
-        SetState::Applied => {
-            let sent = ready.send(None).await?;
-            if !args.json {
-                say!("the set `{name}` was applied before; {sent} messages were left to publish");
-            }
-        }
-        SetState::Open => {
-            let table = Table::of(ready, &set).await?;
-            if table.unfinished() > 0 {
-                return Err(CliError::usage(anyhow!(
-                    "{} decisions of the set `{name}` were not judged again yet: `assay reverify --set {name}` goes on",
-                    table.unfinished()
-                )));
-            }
-            if !args.json {
-                table.print(false)?;
-            }
-            let previews = table.changed_previews();
-            if !agreed(&format!("Publish {} decisions?", previews.len()), args.yes)? {
-                if !args.json {
-                    say!("nothing has moved");
-                }
-                return Ok(Exit::No);
-            }
-            let stored = ready
-                .publisher()
-                .store(&previews, &args.by.name, Some(name))
-                .await;
-            match stored.map_err(CliError::trouble)? {
-                Published::Stored => {}
-                Published::SetEnded => {
-                    return Err(CliError::usage(anyhow!(
-                        "somebody has ended the set `{name}` meanwhile"
-                    )));
-                }
-                Published::NotEffective(which) => {
-                    let which: Vec<_> = which.iter().map(ToString::to_string).collect();
-                    return Err(CliError {
-                        exit: Exit::No,
-                        error: anyhow!(
-                            "nothing of the set `{name}` is published: decisions that it would overturn are not effective \
-                             any more (by the verifications {}); cancel it and make another",
-                            which.join(", ")
-                        ),
-                    });
-                }
-            }
-            if !previews.is_empty() {
-                ready.send(None).await?;
-            }
-            if !args.json {
-                say!("applied: {} decisions are published", previews.len());
-            }
-        }
-    }
-    if args.json {
-        Table::of(ready, &known(ready, name).await?).await?.print(true)?;
-    }
-    Ok(Exit::Good)
-}
-
-pub(super) async fn cancel(ready: &Ready, name: &str, by: &str) -> Result<Exit, CliError> {
+pub(super) async fn cancel(
+    ready: &Ready,
+    name: &str,
+    args: &ReverifyArgs,
+    told: &mut Value,
+) -> Result<Exit, CliError> {
     known(ready, name).await?;
     let _alone = lock(ready, name).await?;
-    if !ready
-        .journal
-        .cancel_set(name, by)
-        .await
-        .map_err(CliError::trouble)?
-    {
-        let state = known(ready, name).await?.state;
+    let cancelled = ready.journal.cancel_set(name, &args.by.name).await;
+    let cancelled = cancelled.map_err(CliError::trouble)?;
+    let state = known(ready, name).await?.state;
+    *told = json!({ "set": name, "state": state.as_str() });
+    if !cancelled {
         return Err(CliError::usage(anyhow!(
             "the set `{name}` is {} already",
             state.as_str()
         )));
     }
-    say!("cancelled: nothing of the set `{name}` moves anything");
+    note(
+        args.json,
+        &format!("cancelled: nothing of the set `{name}` moves anything"),
+    )?;
     Ok(Exit::Good)
 }

@@ -21,7 +21,14 @@ pub(super) fn show(out: &mut impl Write, comparison: &Comparison) -> io::Result<
     for pair in &comparison.graders {
         grader(out, pair)?;
     }
-    if comparison.differences.is_empty() {
+    // What was said stands above, side by side.
+    let judges = || {
+        comparison
+            .differences
+            .iter()
+            .filter(|difference| !difference.is_said())
+    };
+    if judges().next().is_none() {
         writeln!(
             out,
             "nothing that judges has changed: plan, evidence and all that ran are the same"
@@ -29,7 +36,7 @@ pub(super) fn show(out: &mut impl Write, comparison: &Comparison) -> io::Result<
     } else {
         writeln!(out, "what has changed:")?;
     }
-    for difference in &comparison.differences {
+    for difference in judges() {
         let grader = difference
             .grader
             .as_ref()
@@ -42,10 +49,24 @@ pub(super) fn show(out: &mut impl Write, comparison: &Comparison) -> io::Result<
             shortened(&difference.now)
         )?;
     }
-    let verdict = match (comparison.is_judged(), comparison.same_outcome) {
-        (false, _) => "could not be judged again",
-        (true, true) => "the same outcome",
-        (true, false) => "ANOTHER OUTCOME",
+    for digest in &comparison.missing_runtimes {
+        writeln!(
+            out,
+            "  not kept: the interpreter {} that judged then; that of today has taken its place",
+            digest.short()
+        )?;
+    }
+    let verdict = match (
+        comparison.is_judged(),
+        comparison.does_not_replay(),
+        comparison.same_outcome,
+    ) {
+        (false, ..) => "could not be judged again",
+        (true, true, _) => {
+            "DOES NOT REPLAY: the plan and the answers of then do not come to the verdicts of then"
+        }
+        (true, false, true) => "the same outcome",
+        (true, false, false) => "ANOTHER OUTCOME",
     };
     writeln!(
         out,

@@ -6,11 +6,14 @@ use serde_json::{Value, json};
 
 use super::super::follow::{settlement_value, settlement_words};
 use super::super::{CliError, Exit};
+use super::JudgeFlag;
 use super::ready::{Foreseen, Ready};
+use super::select::Kept;
 use super::set::is_judged;
 use super::show::{foreseen_value, foreseen_words};
 use crate::journal::{DisputeItem, DisputeSet, JournalError, SetState, Settlement, Transition};
 use crate::message::OutcomeMessage;
+use crate::reverify::replays;
 
 /// A decision of the set.
 struct Row {
@@ -52,9 +55,10 @@ impl Table {
             .dispute_items(&set.name)
             .await
             .map_err(CliError::trouble)?;
+        let replayed = Kept::of(set)?.judge == JudgeFlag::Replay;
         let mut rows = Vec::with_capacity(items.len());
         for item in items {
-            rows.push(row(ready, set, item).await?);
+            rows.push(row(ready, (set, replayed), item).await?);
         }
         Ok(Self {
             set: set.clone(),
@@ -92,9 +96,10 @@ impl Table {
         money
     }
 
-    /// Decisions that were not judged again yet.
-    pub(super) fn unfinished(&self) -> usize {
-        self.counts().unfinished
+    /// Decisions that could not be judged again, and those that were not yet.
+    pub(super) fn unjudged(&self) -> (usize, usize) {
+        let counts = self.counts();
+        (counts.errors, counts.unfinished)
     }
 
     /// What applying the set would publish.
@@ -115,11 +120,13 @@ impl Table {
         }
     }
 
-    pub(super) fn print(&self, as_json: bool) -> Result<(), CliError> {
-        if as_json {
-            say!("{}", self.value());
-            return Ok(());
-        }
+    /// For people as lines, for a program as what there is to say so far.
+    pub(super) fn tell(&self, as_json: bool, told: &mut Value) -> Result<(), CliError> {
+        *told = self.value();
+        if as_json { Ok(()) } else { self.print() }
+    }
+
+    fn print(&self) -> Result<(), CliError> {
         let set = &self.set;
         say!(
             "set `{}` ({}), by {}: {}",
@@ -187,7 +194,8 @@ impl Table {
         Ok(())
     }
 
-    fn value(&self) -> Value {
+    /// For a program.
+    pub(super) fn value(&self) -> Value {
         let counts = self.counts();
         let rows: Vec<_> = self
             .rows
@@ -221,7 +229,11 @@ impl Row {
     }
 }
 
-async fn row(ready: &Ready, set: &DisputeSet, item: DisputeItem) -> Result<Row, CliError> {
+async fn row(
+    ready: &Ready,
+    (set, replayed): (&DisputeSet, bool),
+    mut item: DisputeItem,
+) -> Result<Row, CliError> {
     let trouble = |error: JournalError| CliError::trouble(error);
     let damaged = |what: String| trouble(JournalError::Damaged(what));
     let decision = ready.journal.decision(item.disputes).await.map_err(trouble)?;
@@ -235,7 +247,15 @@ async fn row(ready: &Ready, set: &DisputeSet, item: DisputeItem) -> Result<Row, 
         Some(id) if is_judged(&item) => ready.journal.preview(id).await.map_err(trouble)?,
         Some(_) | None => None,
     };
-    let now = now.as_deref().map(read).transpose()?;
+    let mut now = now.as_deref().map(read).transpose()?;
+    // Of the same plan and the same answers another verdict proves that something of ours is not as it was.
+    if replayed && now.as_ref().and_then(|now| replays(&then, now)) == Some(false) {
+        item.error = Some(
+            "it does not replay: the plan and the answers of then do not come to the verdicts of then"
+                .to_owned(),
+        );
+        now = None;
+    }
     let changes = now.as_ref().is_some_and(|now| now.outcome != then.outcome);
     let (mut foreseen, mut settlement) = (None, None);
     match (set.state, &now) {

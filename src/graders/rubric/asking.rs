@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::answer::AnswerError;
-use super::judge::{Finish, Judge, Message, Question, Reply};
-use super::keeper::CallKeeper;
+use super::judge::{Finish, Form, Judge, Message, Question, Reply};
+use super::keeper::{CallKeeper, Paid};
 use super::listener::Listener;
-use super::live::tokens_of;
-use super::money::in_cents;
+use super::live::{RESPONSE_FORMAT, tokens_of};
+use super::money::{in_cents, refusal};
+use super::under_way::{Begun, UnderWay};
 use crate::digest::Digest;
 use crate::entry::Audience;
 use crate::graders::Context;
-use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::model_call::{CallFinish, LoggedCall, ModelCall, TokenUsage};
 use crate::pacing::Turn;
 use crate::secrets::Redacted;
 use crate::verdict::{ErrorKind, GradeError};
@@ -30,6 +32,8 @@ pub(super) struct Asker<'a> {
     pub(super) context: &'a Context,
     /// Who may read the judge's words.
     pub(super) audience: Audience,
+    /// Its calls that have not ended.
+    pub(super) under_way: UnderWay,
 }
 
 /// What came of a question.
@@ -47,14 +51,25 @@ impl Asker<'_> {
         question: &Question<'_>,
         read: impl Fn(&Reply) -> Result<T, AnswerError>,
     ) -> Result<Asked<T>, GradeError> {
-        if let Some(call) = self.calls.paid(question.key).await? {
-            return self.use_again(question, &call, read).await;
+        match self.calls.paid(question.key).await? {
+            Paid::Nothing => {}
+            Paid::Answer(call) if self.would_ask_the_same(question, &call) => {
+                return self.use_again(question, &call, read).await;
+            }
+            // Another model's, or of other parameters: asked anew.
+            Paid::Answer(_) => {}
+            Paid::NotBelieved(why) => {
+                let text = format!(
+                    "an answer paid for in an earlier run is not used, the judge is asked again: {why}"
+                );
+                self.context.log.info(Audience::Operator, text).await;
+            }
         }
-        let (mut reply, plain) = self.call(question, &read).await;
-        if plain && reply.is_err() {
-            let text = "the endpoint refuses the schema of the answer: asked in words from now on";
+        let (mut reply, schema_refused) = self.call(question, Form::Usual, &read).await;
+        if schema_refused && reply.is_err() {
+            let text = "the endpoint refuses the schema of the answer: asked in words";
             self.context.log.info(Audience::Operator, text).await;
-            (reply, _) = self.call(question, &read).await;
+            (reply, _) = self.call(question, Form::InWords, &read).await;
         }
         let (reply, answer) = reply?;
         if reply.finish == Finish::Refused {
@@ -65,6 +80,27 @@ impl Asker<'_> {
             answer,
             model: reply.model,
         })
+    }
+
+    /// Whether the question would go now where that answer came from: to the model, at the endpoint and with the parameters of
+    /// then. The question's key says nothing of the operator's settings. How the form was asked for makes no difference: answers
+    /// are read as strictly either way.
+    fn would_ask_the_same(&self, question: &Question<'_>, paid: &ModelCall) -> bool {
+        let model = question
+            .model
+            .map(str::to_owned)
+            .or_else(|| self.judge.default_model());
+        let but_form = |parameters: &Value| {
+            let mut parameters = parameters.clone();
+            if let Some(parameters) = parameters.as_object_mut() {
+                parameters.remove(RESPONSE_FORMAT);
+            }
+            parameters
+        };
+        let parameters = self.judge.parameters(model.as_deref(), Form::Usual);
+        paid.judge_mode == self.judge.mode().as_str()
+            && paid.model_asked == model.unwrap_or_default()
+            && but_form(&paid.parameters) == but_form(&parameters)
     }
 
     /// The answer of an earlier run over the same hand-in, as if the judge had given it now.
@@ -98,6 +134,7 @@ impl Asker<'_> {
             grader: question.grader.to_owned(),
             ..paid.clone()
         };
+        self.log_call(&call).await;
         self.calls.keep(&call).await?;
         Ok(Asked {
             answer,
@@ -109,6 +146,7 @@ impl Asker<'_> {
     async fn call<T>(
         &self,
         question: &Question<'_>,
+        form: Form,
         read: impl Fn(&Reply) -> Result<T, AnswerError>,
     ) -> (Result<(Reply, Result<T, AnswerError>), GradeError>, bool) {
         let Context {
@@ -118,15 +156,18 @@ impl Asker<'_> {
             deadline,
             ..
         } = self.context;
-        let turn = match self.turn(question).await {
+        let mut begun = self.begun(question, form);
+        let (turn, _under_way) = match self.turn(question, begun.id).await {
             Ok(turn) => turn,
             Err(error) => return (Err(error), false),
         };
+        begun.started_at = clock.now();
+        begun.ended_at = begun.started_at;
         let mut listener = Listener::new(log.clone(), self.audience);
         let began = Instant::now();
         let mut unkept = Unkept {
             calls: Arc::clone(self.calls),
-            call: Some(self.begun(question, clock.now())),
+            call: Some(begun),
         };
         let reply = tokio::select! {
             biased;
@@ -137,10 +178,10 @@ impl Asker<'_> {
                 let message = "the verification's time ran out while the judge wrote";
                 Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
             }
-            reply = self.judge.ask(question, turn, &mut listener) => reply,
+            reply = self.judge.ask(question, form, turn, &mut listener) => reply,
         };
         listener.end().await;
-        let plain = listener.schema_refused;
+        let schema_refused = listener.schema_refused;
         let read_reply = reply.map(|reply| {
             let answer = read(&reply);
             (reply, answer)
@@ -156,43 +197,68 @@ impl Asker<'_> {
                 return (read_reply.and(Err(error)), false);
             }
         }
-        (read_reply, plain)
+        (read_reply, schema_refused)
     }
 
-    /// Waits for the call's turn, where a model is asked and the ceilings leave room for it.
-    async fn turn(&self, question: &Question<'_>) -> Result<Option<Turn>, GradeError> {
+    /// Waits for the call's turn, where a model is asked, and for room under the ceilings. What was spent while it waited counts,
+    /// and so do calls under way, at what they may cost: where they alone leave no room, those of this grader are waited for.
+    async fn turn(
+        &self,
+        question: &Question<'_>,
+        call: Uuid,
+    ) -> Result<(Option<Turn>, Option<Begun<'_>>), GradeError> {
         let Some(model) = self.judge.model() else {
-            return Ok(None);
+            return Ok((None, None));
         };
-        let Context { cancel, deadline, .. } = self.context;
-        let turn = tokio::select! {
-            biased;
-            () = cancel.cancelled() => {
-                return Err(GradeError::new(ErrorKind::Cancelled, "called off while it waited for its turn at the judge"));
+        loop {
+            let turn = self.unless_over(model.turn(question)).await?;
+            if !model.money().has_ceilings() {
+                return Ok((Some(turn), None));
             }
-            () = sleep_until(*deadline) => {
-                let message = "the verification's time ran out while it waited for its turn at the judge";
-                return Err(GradeError::new(ErrorKind::DeadlineExceeded, message));
-            }
-            turn = model.turn(question) => turn,
-        };
-        // Looked at only now: what was spent while it waited counts.
-        if model.money().has_ceilings() {
             let asked = question
                 .model
                 .map(str::to_owned)
                 .or_else(|| model.default_model());
-            let (estimate, spent) = (model.estimate(question), self.calls.spent().await?);
-            model.money().allow(&asked.unwrap_or_default(), estimate, spent)?;
+            let estimate = model.estimate(question);
+            let reservation = model
+                .money()
+                .reservation(call, &asked.unwrap_or_default(), estimate)?;
+            let begun = self.under_way.begin();
+            let Some(no_room) = self.calls.reserve(&reservation).await? else {
+                return Ok((Some(turn), Some(begun.made())));
+            };
+            drop(turn);
+            let in_the_end = no_room.spent.on_job.saturating_sub(no_room.under_way_on_job);
+            let may_fit =
+                !reservation.exceeds_job(in_the_end) && !reservation.exceeds_day(no_room.spent.today);
+            if !(may_fit && self.unless_over(begun.waits_for_others()).await?) {
+                return Err(refusal(&reservation, no_room.spent));
+            }
         }
-        Ok(Some(turn))
+    }
+
+    /// Waits, unless the verification is called off or out of time before.
+    async fn unless_over<T>(&self, waiting: impl Future<Output = T>) -> Result<T, GradeError> {
+        let Context { cancel, deadline, .. } = self.context;
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => {
+                Err(GradeError::new(ErrorKind::Cancelled, "called off while it waited for its turn at the judge"))
+            }
+            () = sleep_until(*deadline) => {
+                let message = "the verification's time ran out while it waited for its turn at the judge";
+                Err(GradeError::new(ErrorKind::DeadlineExceeded, message))
+            }
+            it = waiting => Ok(it),
+        }
     }
 
     fn cost(&self, model: &str, usage: Option<TokenUsage>) -> Option<u64> {
         self.judge.model()?.money().cost(model, usage.unwrap_or_default())
     }
 
-    fn begun(&self, question: &Question<'_>, started_at: Timestamp) -> ModelCall {
+    fn begun(&self, question: &Question<'_>, form: Form) -> ModelCall {
+        let started_at = self.context.clock.now();
         let prompt = Message::as_json(&question.messages);
         let prompt_digest = Digest::of(prompt.as_bytes());
         // The operator's criteria are shown as they are; where one repeats a value, it is not kept.
@@ -219,7 +285,7 @@ impl Asker<'_> {
                 .map(|criterion| criterion.id.clone())
                 .collect(),
             sample: question.sample,
-            parameters: self.judge.parameters(model.as_deref()),
+            parameters: self.judge.parameters(model.as_deref(), form),
             model_asked: model.unwrap_or_default(),
             model: None,
             judge_mode: self.judge.mode().as_str().to_owned(),
@@ -266,8 +332,8 @@ impl Asker<'_> {
             }
         };
         let heard = reply.is_ok() || !answer.is_empty();
-        call.answer_digest = heard.then(|| Digest::of(answer.as_bytes()));
         call.answer = heard.then(|| log.without_secrets(answer, &mut Redacted::default()));
+        call.answer_digest = call.answer.as_ref().map(|answer| Digest::of(answer.as_bytes()));
         let estimate = call.usage.filter(|_| listener.charged).map(|asked| TokenUsage {
             completion_tokens: tokens_of(listener.heard_bytes()),
             ..asked
@@ -302,6 +368,13 @@ impl Asker<'_> {
             cost.unwrap_or_default()
         );
         self.context.log.info(Audience::Operator, text).await;
+        self.log_call(call).await;
+    }
+
+    /// Names question and answer in the log, so that its chain binds what is kept of the call.
+    async fn log_call(&self, call: &ModelCall) {
+        let content = LoggedCall::of(call).to_value();
+        self.context.log.result(Audience::Operator, &content).await;
     }
 }
 

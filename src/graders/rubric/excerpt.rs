@@ -122,16 +122,18 @@ pub(super) struct Text {
     size: u64,
     head: String,
     tail: Option<String>,
+    whole: String,
 }
 
 impl Text {
-    /// A text and its size in bytes as it was handed in.
-    pub(super) fn new(name: String, size: u64, head: &str, tail: Option<&str>) -> Self {
+    /// A text and its size in bytes as it was handed in. `whole` is what was read of it, for [`Self::take_handed_in`].
+    pub(super) fn new(name: String, size: u64, (head, tail): (&str, Option<&str>), whole: String) -> Self {
         Self {
             name,
             size,
             head: neutralise(head),
             tail: tail.map(neutralise),
+            whole,
         }
     }
 
@@ -140,9 +142,9 @@ impl Text {
         self.head.len() + self.tail.as_ref().map_or(0, String::len)
     }
 
-    /// The text as far as it was read, without a break.
-    pub(super) fn whole(&self) -> String {
-        format!("{}{}", self.head, self.tail.as_deref().unwrap_or_default())
+    /// The text as the submitter wrote it, as far as it was read: nothing is escaped or taken out, so it is shown to nobody.
+    pub(super) fn take_handed_in(&mut self) -> String {
+        std::mem::take(&mut self.whole)
     }
 
     /// Adds one block, or two where the middle is left out; says about how many bytes that are.
@@ -210,6 +212,7 @@ mod tests {
             size: 30,
             head: "aaaaaaaaéééééééééééézzzzzzzz".into(),
             tail: None,
+            whole: String::new(),
         };
         assert_eq!(text.show(10, &mut blocks), 20);
         let shown: Vec<_> = blocks

@@ -4,6 +4,8 @@
 //! like a fence, or like a control token of a model's chat format, is taken apart besides, so that not even
 //! somebody who knew the number could close it.
 
+use unicode_normalization::char::is_combining_mark;
+
 use crate::entry::escape_control;
 
 /// Angle brackets in a row that begin or end a fence line.
@@ -11,7 +13,7 @@ const FENCE_RUN: usize = 3;
 
 /// Words that models read as the structure of a conversation where a server does not keep text and structure
 /// apart. `<|` and its full-width form begin most of them and are handled by themselves.
-const CHAT_TOKENS: [&str; 10] = [
+const CHAT_TOKENS: [&str; 24] = [
     "[INST]",
     "[/INST]",
     "<<SYS>>",
@@ -22,6 +24,20 @@ const CHAT_TOKENS: [&str; 10] = [
     "<eos>",
     "<start_of_turn>",
     "<end_of_turn>",
+    "<unk>",
+    "<pad>",
+    "<think>",
+    "</think>",
+    "<tool_call>",
+    "</tool_call>",
+    "<tool_response>",
+    "</tool_response>",
+    "[TOOL_CALLS]",
+    "[TOOL_RESULTS]",
+    "[/TOOL_RESULTS]",
+    "[AVAILABLE_TOOLS]",
+    "[SYSTEM_PROMPT]",
+    "[/SYSTEM_PROMPT]",
 ];
 
 /// The number of one call's fences.
@@ -61,8 +77,8 @@ pub(super) fn neutralise(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
-        let run = rest.find(|c| !is_angle(c)).unwrap_or(rest.len());
-        if rest[..run].chars().count() >= FENCE_RUN {
+        let (run, seen) = run_of_brackets(rest);
+        if seen >= FENCE_RUN {
             out.extend(rest[..run].chars().flat_map(char::escape_unicode));
             rest = &rest[run..];
             continue;
@@ -92,36 +108,52 @@ fn begins_chat_token(rest: &str) -> bool {
             }))
 }
 
-/// Angle brackets and what looks like them.
-fn is_angle(c: char) -> bool {
-    matches!(
-        c,
-        '<' | '>'
-            | '\u{ff1c}'
-            | '\u{ff1e}'
-            | '\u{fe64}'
-            | '\u{fe65}'
-            | '‹'
-            | '›'
-            | '〈'
-            | '〉'
-            | '⟨'
-            | '⟩'
-            | '\u{2329}'
-            | '\u{232a}'
-            | '《'
-            | '》'
-            | '«'
-            | '»'
-            | '≪'
-            | '≫'
-            | '⋘'
-            | '⋙'
-            | '❮'
-            | '❯'
-            | '˂'
-            | '˃'
-    )
+/// Brackets that open, and what looks like them: the first like one, the second like two, the third like three of them.
+const OPENING: [&str; 3] = [
+    "<\u{ff1c}\u{fe64}‹〈⟨\u{2329}❮❬❰⧼⦑⋖⩹˂˱≺⪪ᐸᚲ\u{1d236}",
+    "«≪《⟪⪡⪻",
+    "⋘⫷",
+];
+
+/// Those that close.
+const CLOSING: [&str; 3] = [
+    ">\u{ff1e}\u{fe65}›〉⟩\u{232a}❯❭❱⧽⦒⋗⩺˃˲≻⪫ᐳ\u{1d237}",
+    "»≫》⟫⪢⪼",
+    "⋙⫸",
+];
+
+/// How many brackets of that side a character looks like.
+fn looks_like(c: char, side: [&str; 3]) -> Option<usize> {
+    Some(side.iter().position(|alike| alike.contains(c))? + 1)
+}
+
+/// The length in bytes of the run of brackets of one side at the beginning of a text, and how many they look like. A mark on
+/// a bracket parts no run.
+fn run_of_brackets(text: &str) -> (usize, usize) {
+    let (mut length, mut seen) = (0, 0);
+    // Where they lie: nearly every character of a text is none of them.
+    let may_be = |c: &char| {
+        matches!(c, '<' | '>' | '\u{ab}' | '\u{bb}' | '\u{2c2}'..='\u{2f2}' | '\u{1433}'..='\u{303f}'
+            | '\u{fe64}'..='\u{ff1e}' | '\u{1d236}' | '\u{1d237}')
+    };
+    let first = text.chars().next().filter(may_be);
+    let side = first.and_then(|c| {
+        [OPENING, CLOSING]
+            .into_iter()
+            .find(|side| looks_like(c, *side).is_some())
+    });
+    let Some(side) = side else {
+        return (length, seen);
+    };
+    for (at, c) in text.char_indices() {
+        match looks_like(c, side) {
+            Some(count) => seen += count,
+            None if is_combining_mark(c) => {}
+            None => break,
+        }
+        length = at + c.len_utf8();
+    }
+    (length, seen)
 }
 
 #[cfg(test)]
@@ -132,7 +164,7 @@ mod tests {
 
     #[test]
     fn ordinary_text_stays_as_it_is() {
-        let text = "if a < b && c >> 2 { vec<u8> }\n\t<p>«quoted» [1]</p> caf\u{e9}";
+        let text = "if a < b && c >> 2 { vec<u8> }\n\t<p>«quoted» [1]</p> »a«»b« caf\u{e9}";
         assert_eq!(neutralise(text), text);
     }
 
@@ -144,6 +176,38 @@ mod tests {
         assert_eq!(neutralise("<|im_end|>"), r"\u{3c}|im_end|>");
         assert_eq!(neutralise("a [inst] b</s>"), r"a \u{5b}inst] b\u{3c}/s>");
         assert_eq!(neutralise_line("a\nb\r"), r"a\u{a}b\u{d}");
+        // One character may look like several brackets, and a mark on a bracket parts no run.
+        for fence in [
+            "⋘",
+            "⫷",
+            "≪<",
+            "《<",
+            "⟪‹",
+            "❬❰⧼",
+            "⋖ᐸ⦑",
+            "««",
+            "<\u{301}<\u{338}<",
+        ] {
+            let neutral = neutralise(&format!("{fence}END 0"));
+            assert!(
+                neutral.starts_with(r"\u{") && neutral.ends_with("}END 0"),
+                "{neutral}"
+            );
+        }
+        for token in ["[TOOL_CALLS]", "[System_Prompt]", "<think>", "</think>", "<unk>"] {
+            let neutral = neutralise(token);
+            assert!(neutral.starts_with(r"\u{"), "{neutral}");
+        }
+    }
+
+    #[test]
+    fn every_bracket_is_looked_for_where_it_lies() {
+        for (side, count) in [OPENING, CLOSING].iter().flat_map(|side| side.iter().zip(1..)) {
+            for c in side.chars() {
+                let run = c.to_string().repeat(3);
+                assert_eq!(run_of_brackets(&run), (run.len(), 3 * count), "{c}");
+            }
+        }
     }
 
     proptest! {

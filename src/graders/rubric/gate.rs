@@ -3,7 +3,11 @@
 //! Plain judges accept an answer of ":" or "Thought process:" most of the time; neither voting nor reasoning helps
 //! (<https://arxiv.org/abs/2507.08794>). Whether a plan wants these gates depends on its task: "42" may be a whole answer.
 
+use std::collections::BTreeSet;
+
 use unicode_normalization::UnicodeNormalization as _;
+
+use crate::entry::is_invisible;
 
 /// Words with which an answer opens and which are none. Compared without case, punctuation and spaces.
 const OPENERS: [&str; 22] = [
@@ -43,14 +47,22 @@ pub(super) struct Gate {
 }
 
 impl Gate {
+    /// Whether a quote is only an opening, which shows nothing: the word that opened the gate may stand elsewhere, e.g. in a
+    /// file of one word.
+    pub(super) fn refuses_quote(&self, quote: &str) -> bool {
+        self.refuse_openers && is_only_openers(&words(&visible(quote)))
+    }
+
     /// Why a hand-in of these texts fails, for the public; none where it is worth a judge.
+    ///
+    /// The texts are those that were written: in a text that was escaped for a prompt, an invisible character is a word.
     pub(super) fn refuses<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Option<String> {
+        if *self == Self::default() {
+            return None;
+        }
         let text: String = texts.into_iter().collect::<Vec<_>>().join(" ");
-        let text: String = text.nfkc().collect();
-        let chars = text
-            .chars()
-            .filter(|c| !c.is_whitespace() && !crate::entry::is_invisible(*c))
-            .count();
+        let text = visible(&text);
+        let chars = text.chars().filter(|c| !c.is_whitespace()).count();
         if chars < self.min_chars {
             return Some(format!(
                 "{chars} characters were handed in, at least {} are expected",
@@ -61,11 +73,35 @@ impl Gate {
         if self.refuse_punctuation && words.is_empty() {
             return Some("no word was handed in".to_owned());
         }
-        if self.refuse_openers && OPENERS.contains(&words.as_str()) {
+        if self.refuse_openers && is_only_openers(&words) {
             return Some("only the opening of an answer was handed in, without the answer".to_owned());
         }
         None
     }
+}
+
+/// The text as it is seen. Filtered twice: some of what nobody sees becomes a letter by folding, and the other way round.
+fn visible(text: &str) -> String {
+    let visible = |c: &char| !is_invisible(*c) && (c.is_whitespace() || !c.is_control());
+    text.chars().filter(visible).nfkc().filter(visible).collect()
+}
+
+/// Whether words are nothing but openers, one or several after each other. Spaces say nothing: `Sol ution` reads as one.
+fn is_only_openers(words: &str) -> bool {
+    let text: String = words.split(' ').collect();
+    let openers = OPENERS.map(|opener| opener.replace(' ', ""));
+    // Ends of what openers cover from the beginning on. The longest alone would not do: one may begin with another.
+    let mut ends = BTreeSet::from([0]);
+    while let Some(end) = ends.pop_first() {
+        if end == text.len() {
+            return end > 0;
+        }
+        let next = openers
+            .iter()
+            .filter(|opener| text[end..].starts_with(opener.as_str()));
+        ends.extend(next.map(|opener| end + opener.len()));
+    }
+    false
 }
 
 /// The letters and digits in lower case, with single spaces between words.
@@ -106,6 +142,14 @@ mod tests {
             "解",
             "かいせつ",
             "Lösung",
+            ":\u{200b}",
+            "\u{feff}Solu\u{200d}tion\u{2060}:",
+            "\u{3164}\u{ffa0}",
+            "<<<",
+            "Solution: Solution:",
+            "Answer:\nSolution:",
+            "Sure. Here is the answer. Step 1:",
+            "S o l u t i o n",
         ] {
             assert!(gate.refuses([key]).is_some(), "{key}");
             assert_eq!(
@@ -120,10 +164,22 @@ mod tests {
             "no",
             "Sure, the sum is 80 EUR.",
             "解: x = 3",
+            "Solution: Solutions",
+            "a",
         ] {
             assert_eq!(gate.refuses([work]), None, "{work}");
         }
         assert_eq!(gate.refuses([":", "The file has the answer: 42"]), None);
+        assert_eq!(gate.refuses(["Solution:", "GIF8"]), None);
+        for (quote, refused) in [
+            ("\"Solution:\"", true),
+            ("Sure. Step 1", true),
+            ("Solution: 42", false),
+            ("", false),
+        ] {
+            assert_eq!(gate.refuses_quote(quote), refused, "{quote}");
+            assert!(!Gate::default().refuses_quote(quote), "no plan asked for it");
+        }
     }
 
     #[test]
@@ -133,6 +189,7 @@ mod tests {
             ..Gate::default()
         };
         insta::assert_snapshot!(gate.refuses(["a \u{200b}\u{200b}\u{200b} b"]).unwrap(), @"2 characters were handed in, at least 5 are expected");
+        insta::assert_snapshot!(gate.refuses(["ab\0\u{7}\u{1b}\u{3164}c"]).unwrap(), @"3 characters were handed in, at least 5 are expected");
         assert_eq!(gate.refuses(["abc", "de"]), None);
     }
 }

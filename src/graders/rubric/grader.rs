@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use super::answer::Answer;
 use super::asking::Asker;
-use super::criterion::Criterion;
+use super::criterion::{Criterion, EvidenceWanted};
 use super::defences::Defences;
 use super::finding::Finding;
 use super::influence;
-use super::judge::Judge;
+use super::judge::{Judge, JudgeError};
 use super::keeper::CallKeeper;
 use super::met::met_word;
 use super::panel::{self, Count, Seat, Vote};
 use super::settings::Settings;
 use super::shown::{self, Shown};
 use super::template::Template;
+use super::under_way::UnderWay;
 use super::vote::{Ballot, Given};
 use crate::digest::Digest;
 use crate::entry::Audience;
@@ -69,6 +70,15 @@ impl Rubric {
         };
         let settings = Settings::from_value(&planned.settings)
             .map_err(|issue| invalid(format!("{}: {}", issue.key, issue.message)))?;
+        if let Some(model) = tools
+            .judge
+            .default_model()
+            .filter(|model| settings.asks_again(model))
+        {
+            let grader = planned.name.clone();
+            let error = JudgeError::SameModel { grader, model };
+            return Err(GradeError::new(ErrorKind::PlanInvalid, error.to_string()));
+        }
         let template = |key: &str| {
             let file = planned
                 .files
@@ -121,6 +131,7 @@ impl Grader for Rubric {
             calls: &self.calls,
             context,
             audience: self.audience,
+            under_way: UnderWay::default(),
         };
         if let Some(verdict) = self.look_for_influence(&shown, &asker).await? {
             return Ok(verdict);
@@ -131,6 +142,7 @@ impl Grader for Rubric {
             criteria: &self.settings.criteria,
             max_criteria: self.settings.max_criteria,
             shown: &shown,
+            gate: &self.settings.gate,
             defences: self.defences,
         };
         let seats = self.settings.panel.seats(submission.price_cents);
@@ -140,12 +152,21 @@ impl Grader for Rubric {
 }
 
 impl Rubric {
-    /// Why the hand-in fails without a judge. Only where all of it is text: a picture may be the whole answer.
+    /// Why the hand-in fails without a judge, by its texts alone.
+    ///
+    /// Not where a file may be the whole answer: a picture that the judge is shown, or the file that a criterion wants. A file
+    /// that nobody looks at opens no gate. Nor where something is not shown and a person will look at it: it may be the work.
     fn refused(&self, shown: &Shown) -> Option<String> {
-        if shown.has_other_files {
+        let mut criteria = self.settings.criteria.iter();
+        let file_wanted = criteria.any(|criterion| criterion.evidence == EvidenceWanted::Attachment);
+        let file_counts = !shown.pictures.is_empty() || (file_wanted && shown.has_other_files);
+        let person_looks = !shown.left_out.is_empty() && !self.settings.partial;
+        if file_counts || person_looks {
             return None;
         }
-        self.settings.gate.refuses(shown.texts.iter().map(String::as_str))
+        self.settings
+            .gate
+            .refuses(shown.handed_in.iter().map(String::as_str))
     }
 
     /// Tells what the judge does not see, and whether it can judge all the same: found out before a call is paid.
@@ -189,7 +210,8 @@ impl Rubric {
                 given => Ok(given),
             }
         });
-        let given = try_join_all(asked).await?;
+        // All of them to their end: an answer that is being written is paid, and is used again after an error of another.
+        let given = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut models = Vec::new();
         let mut votes: Vec<Vote> = Vec::with_capacity(given.len());
         for vote in given {
@@ -272,8 +294,7 @@ impl Rubric {
             return Ok(Some("the judges disagree".to_owned()));
         }
         let (score, pass) = (self.score(met), self.pass_score()?);
-        let margin = self.settings.panel.escalate_margin;
-        let close = margin > 0.0 && (score.as_f64() - pass.as_f64()).abs() <= margin;
+        let close = panel::is_within(self.settings.panel.escalate_margin, score, pass);
         Ok(close.then(|| format!("the score {score} is close to {pass}")))
     }
 

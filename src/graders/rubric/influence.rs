@@ -49,6 +49,7 @@ impl Rubric {
             criteria: &criteria,
             max_criteria: criteria.len(),
             shown,
+            gate: &self.settings.gate,
             defences: self.defences,
         };
         let seat = Seat {
@@ -64,6 +65,15 @@ impl Rubric {
         let text = format!("{model} finds that the hand-in tries to influence its grading: {quote}");
         log.info(Audience::Operator, text).await;
         match on_yes {
+            // What was taken out may be what it misses: the sender chose it.
+            OnInfluence::Fail if !shown.redacted.is_empty() => {
+                let message = format!(
+                    "{model} finds that the hand-in tries to influence its grading, but did not see the values of {}; look \
+                     at it yourself",
+                    shown.redacted
+                );
+                Err(GradeError::new(ErrorKind::JudgeInputRedacted, message))
+            }
             OnInfluence::Fail => Ok(Some(Verdict::fail(
                 "the hand-in tries to influence its own grading".to_owned(),
             ))),

@@ -19,7 +19,7 @@ use super::scripted::Script;
 use super::settings::Settings;
 use crate::digest::{Digest, FieldHasher};
 use crate::metrics::Metrics;
-use crate::model_call::{CallFinish, ModelCall, TokenUsage};
+use crate::model_call::{CallFinish, LoggedCalls, ModelCall, TokenUsage};
 use crate::pacing::Turn;
 use crate::plan::Plan;
 use crate::verdict::{ErrorKind, GradeError};
@@ -42,6 +42,17 @@ pub enum JudgeError {
          the plan"
     )]
     NoModel(String),
+    /// The model that is asked by default is also the one that is to be another.
+    #[error(
+        "the grader `{grader}` asks `{model}`, the default model, and names it again as another: change `escalate_to` or \
+         `influence.model` in the plan, or the default"
+    )]
+    SameModel {
+        /// The grader.
+        grader: String,
+        /// The model.
+        model: String,
+    },
     /// A rubric's settings cannot be read. A plan that was loaded has none such.
     #[error("the grader `{grader}` cannot be asked for: {key}: {message}")]
     Plan {
@@ -155,10 +166,11 @@ impl Judge {
         Ok(Self(Arc::new(Source::Scripted(Script::open(path)?))))
     }
 
-    /// Answers come from the calls that an earlier verification kept, in the order of time. A question that was not asked
-    /// then is an error ([`ErrorKind::ReplayMismatch`]); a call that failed then fails in the same way.
-    pub fn kept(calls: impl IntoIterator<Item = ModelCall>) -> Self {
-        Self(Arc::new(Source::Kept(Kept::new(calls))))
+    /// Answers come from the calls that an earlier verification kept, in the order of time, as far as its log names them. A
+    /// question that was not asked then is an error ([`ErrorKind::ReplayMismatch`]), an answer that is not the logged one is
+    /// another ([`ErrorKind::AnswerChanged`]); a call that failed then fails in the same way.
+    pub fn kept(calls: impl IntoIterator<Item = ModelCall>, logged: LoggedCalls) -> Self {
+        Self(Arc::new(Source::Kept(Kept::new(calls, logged))))
     }
 
     /// A judge of fixed rules that believes what it is told, undisturbed of that leaning: a structural test of the defences
@@ -194,9 +206,19 @@ impl Judge {
         match &*self.0 {
             Source::Live(live) | Source::Record(live, _) => {
                 let nameless = rubrics.iter().find(|(_, settings)| settings.panel.asks_default());
-                match nameless {
-                    Some((name, _)) if !live.has_model() => Err(JudgeError::NoModel((*name).to_owned())),
-                    Some(_) | None => Ok(()),
+                match (nameless, live.default_model()) {
+                    (Some((name, _)), None) => Err(JudgeError::NoModel((*name).to_owned())),
+                    (_, Some(model)) => {
+                        let twice = rubrics.iter().find(|(_, settings)| settings.asks_again(&model));
+                        match twice {
+                            Some((grader, _)) => Err(JudgeError::SameModel {
+                                grader: (*grader).to_owned(),
+                                model,
+                            }),
+                            None => Ok(()),
+                        }
+                    }
+                    (None, None) => Ok(()),
                 }
             }
             Source::Scripted(script) => script.check_against(&rubrics),
@@ -223,9 +245,9 @@ impl Judge {
     }
 
     /// What is asked for beside the words.
-    pub(super) fn parameters(&self, model: Option<&str>) -> Value {
+    pub(super) fn parameters(&self, model: Option<&str>, form: Form) -> Value {
         self.model()
-            .map_or_else(|| json!({}), |live| live.parameters(model))
+            .map_or_else(|| json!({}), |live| live.parameters(model, form))
     }
 
     /// The model behind it, where one is asked.
@@ -244,11 +266,12 @@ impl Judge {
     pub(super) async fn ask(
         &self,
         question: &Question<'_>,
+        form: Form,
         turn: Option<Turn>,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
         if let (Some(model), Some(turn)) = (self.model(), turn) {
-            let reply = model.ask(question, turn, listener).await?;
+            let reply = model.ask(question, form, turn, listener).await?;
             if let Source::Record(_, tape) = &*self.0 {
                 tape.keep(question, &reply).await?;
             }
@@ -311,6 +334,15 @@ impl Message {
     pub(super) fn as_json(messages: &[Self]) -> String {
         json!(messages).to_string()
     }
+}
+
+/// How the form of the answer is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As the settings say, or in words where the endpoint is known to refuse schemas.
+    Usual,
+    /// In words: it has just refused a schema.
+    InWords,
 }
 
 /// One question to a judge.

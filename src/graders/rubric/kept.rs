@@ -1,30 +1,46 @@
 //! Plays the calls of an earlier verification back: judging again without the model.
 
-use std::collections::HashMap;
-
 use super::judge::{Finish, Question, Reply};
-use crate::digest::Digest;
-use crate::model_call::{CallFinish, ModelCall};
+use crate::model_call::{CallFault, CallFinish, LoggedCalls, ModelCall};
 use crate::verdict::{ErrorKind, GradeError};
 
-/// The kept calls by what they asked.
-pub(super) struct Kept(HashMap<Digest, ModelCall>);
+/// The kept calls, in the order of time, and what the log of their verification says of them.
+pub(super) struct Kept {
+    calls: Vec<ModelCall>,
+    logged: LoggedCalls,
+}
 
 impl Kept {
-    /// Of calls in the order of time: where the same was asked twice, the later counts, as it did then.
-    pub(super) fn new(calls: impl IntoIterator<Item = ModelCall>) -> Self {
-        Self(calls.into_iter().map(|call| (call.key, call)).collect())
+    pub(super) fn new(calls: impl IntoIterator<Item = ModelCall>, logged: LoggedCalls) -> Self {
+        Self {
+            calls: calls.into_iter().collect(),
+            logged,
+        }
     }
 
-    /// What came of exactly that question then; an error where it was not asked.
+    /// What came of exactly that question then; an error where it was not asked, or where what is kept is not what the log
+    /// names.
     pub(super) fn recall(&self, question: &Question<'_>) -> Result<Reply, GradeError> {
-        let mismatch = |message: String| Err(GradeError::new(ErrorKind::ReplayMismatch, message));
         let grader = question.grader;
-        let Some(call) = self.0.get(&question.key) else {
-            return mismatch(format!(
-                "no kept answer fits a question of grader `{grader}`: the submission, the prompt, the criteria or the \
-                 model are not those of then; ask the judge anew"
-            ));
+        let call = match self.logged.believed(question.key, &self.calls) {
+            Ok(Some(call)) => call,
+            Ok(None) => {
+                let message = format!(
+                    "no kept answer fits a question of grader `{grader}`: the submission, the prompt, the criteria or \
+                     the model are not those of then; ask the judge anew"
+                );
+                return Err(GradeError::new(ErrorKind::ReplayMismatch, message));
+            }
+            Err(fault) => {
+                let kind = match fault {
+                    CallFault::Changed | CallFault::NotLogged | CallFault::Gone => ErrorKind::AnswerChanged,
+                    CallFault::Erased => ErrorKind::ReplayMismatch,
+                };
+                let message = format!(
+                    "the kept answer to a question of grader `{grader}`: {fault}; ask the judge anew"
+                );
+                return Err(GradeError::new(kind, message));
+            }
         };
         let finish = match call.finish {
             CallFinish::Complete => Finish::Complete,
@@ -36,13 +52,8 @@ impl Kept {
                 return Err(GradeError::new(kind, format!("as it was then: {why}")));
             }
         };
-        let Some(text) = call.answer.clone() else {
-            return mismatch(format!(
-                "the kept answer to a question of grader `{grader}` was erased: ask the judge anew"
-            ));
-        };
         Ok(Reply {
-            text,
+            text: call.answer.clone().unwrap_or_default(),
             finish,
             model: call.model.clone().unwrap_or_default(),
             usage: call.usage,

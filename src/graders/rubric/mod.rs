@@ -35,6 +35,7 @@ mod scripted;
 mod settings;
 mod shown;
 mod template;
+mod under_way;
 mod vote;
 
 use std::sync::Arc;
@@ -45,7 +46,7 @@ use crate::verdict::GradeError;
 pub use credulous::Leaning;
 pub use defences::{Defence, Defences, weakened};
 pub use judge::{Judge, JudgeError, JudgeMode};
-pub use keeper::{CallKeeper, nothing_kept};
+pub use keeper::{CallKeeper, Paid, nothing_kept};
 pub use met::{criteria_met, criterion_label, met_word, read_answer};
 pub use model::{JudgeSettings, ResponseFormat, UnknownResponseFormat};
 pub use money::{Money, Price};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use uuid::Uuid;
 
-use crate::model_call::{Spent, TokenUsage};
+use crate::model_call::{Reservation, Spent, TokenUsage};
 use crate::verdict::{ErrorKind, GradeError};
 
 /// Millionths of a cent in a cent.
@@ -59,38 +60,48 @@ impl Money {
         self.prices.get(model).map(|price| price.of(usage))
     }
 
-    /// Whether another call of about so many tokens may be paid. Calls under way at this moment are not counted.
+    /// What a call of about so many tokens may cost, against the ceilings.
     ///
     /// # Errors
-    /// Where it would exceed a ceiling, and where nobody can say whether it would.
-    pub(super) fn allow(&self, model: &str, estimate: TokenUsage, spent: Spent) -> Result<(), GradeError> {
+    /// Where nobody can say what it may cost.
+    pub(super) fn reservation(
+        &self,
+        call: Uuid,
+        model: &str,
+        estimate: TokenUsage,
+    ) -> Result<Reservation, GradeError> {
         let Some(more) = self.cost(model, estimate) else {
             let message = format!(
                 "there is a ceiling on what judges may cost, and no price of `{model}`: add it under [judge.prices]"
             );
             return Err(GradeError::new(ErrorKind::NoJudge, message));
         };
-        let over = |ceiling: Option<f64>, spent: u64| {
-            ceiling.is_some_and(|cents| spent.saturating_add(more) > whole(cents * MICROCENTS))
-        };
-        if over(self.max_cents_per_job, spent.on_job) {
-            let message = format!(
-                "{} were spent on this job's judges, and another call may exceed judge.max_cents_per_job; look at it \
-                 yourself, or raise it",
-                in_cents(spent.on_job)
-            );
-            return Err(GradeError::new(ErrorKind::SpendCeilingJob, message));
-        }
-        if over(self.max_cents_per_day, spent.today) {
-            let message = format!(
-                "{} were spent on judges today, and another call may exceed judge.max_cents_per_day; it goes on \
-                 tomorrow, or when that is raised",
-                in_cents(spent.today)
-            );
-            return Err(GradeError::new(ErrorKind::SpendCeilingDay, message));
-        }
-        Ok(())
+        let most = |ceiling: Option<f64>| ceiling.map(|cents| whole(cents * MICROCENTS));
+        Ok(Reservation {
+            call,
+            more,
+            max_on_job: most(self.max_cents_per_job),
+            max_today: most(self.max_cents_per_day),
+        })
     }
+}
+
+/// Says that there is no room for a call. Where both ceilings are reached, the job's: it is not higher tomorrow.
+pub(super) fn refusal(reservation: &Reservation, spent: Spent) -> GradeError {
+    if reservation.exceeds_job(spent.on_job) {
+        let message = format!(
+            "{} were spent on this job's judges, and another call may exceed judge.max_cents_per_job; look at it \
+                 yourself, or raise it",
+            in_cents(spent.on_job)
+        );
+        return GradeError::new(ErrorKind::SpendCeilingJob, message);
+    }
+    let message = format!(
+        "{} were spent on judges today, and another call may exceed judge.max_cents_per_day; it goes on \
+                 tomorrow, or when that is raised",
+        in_cents(spent.today)
+    );
+    GradeError::new(ErrorKind::SpendCeilingDay, message)
 }
 
 /// An amount for people.
@@ -158,18 +169,23 @@ mod tests {
         // Half a cent each.
         let estimate = usage(2_000, 0);
         let spent = |on_job, today| Spent { on_job, today };
-        let allow = |money: Money, spent| money.allow("m", estimate, spent).map_err(|error| error.kind);
-        assert_eq!(allow(money(Some(1.0), None), spent(500_000, 9_000_000)), Ok(()));
+        let refused = |money: Money, spent| {
+            let reservation = money.reservation(Uuid::nil(), "m", estimate).unwrap();
+            reservation
+                .exceeds(spent)
+                .then(|| refusal(&reservation, spent).kind)
+        };
+        assert_eq!(refused(money(Some(1.0), None), spent(500_000, 9_000_000)), None);
         assert_eq!(
-            allow(money(Some(1.0), None), spent(500_001, 0)),
-            Err(ErrorKind::SpendCeilingJob)
+            refused(money(Some(1.0), None), spent(500_001, 0)),
+            Some(ErrorKind::SpendCeilingJob)
         );
         assert_eq!(
-            allow(money(None, Some(1.0)), spent(0, 500_001)),
-            Err(ErrorKind::SpendCeilingDay)
+            refused(money(None, Some(1.0)), spent(0, 500_001)),
+            Some(ErrorKind::SpendCeilingDay)
         );
         let error = money(Some(1.0), None)
-            .allow("other", estimate, spent(0, 0))
+            .reservation(Uuid::nil(), "other", estimate)
             .unwrap_err();
         insta::assert_snapshot!(error, @"no-judge: there is a ceiling on what judges may cost, and no price of `other`: add it under [judge.prices]");
     }

@@ -6,7 +6,7 @@
 use super::answer::Answer;
 use super::criterion::Criterion;
 use crate::plan::Issue;
-use crate::verdict::{ErrorKind, GradeError, Recourse};
+use crate::verdict::{ErrorKind, GradeError, Recourse, Score};
 
 /// Most votes on one submission.
 const MAX_VOTES: usize = 15;
@@ -59,6 +59,13 @@ impl Panel {
         if !self.escalate_to.iter().all(named_well) {
             return Err(Issue::new("escalate_to", "must name a model"));
         }
+        if let Some(stronger) = &self.escalate_to
+            && self.asks(stronger)
+        {
+            let message =
+                "must be another model than those that left it open: its answers would be read back to it";
+            return Err(Issue::new("escalate_to", message));
+        }
         if !(0.0..=1.0).contains(&self.escalate_margin) {
             return Err(Issue::new("escalate_margin", "must be from 0 to 1"));
         }
@@ -73,6 +80,11 @@ impl Panel {
             return Err(Issue::new("jury_above_cents", message));
         }
         Ok(())
+    }
+
+    /// Whether that model is one of those that vote, as far as the plan names them.
+    pub(super) fn asks(&self, model: &str) -> bool {
+        self.model.as_deref() == Some(model) || self.jurors.iter().any(|juror| juror == model)
     }
 
     /// Whether the operator's default is asked.
@@ -143,6 +155,14 @@ pub(super) fn count(criteria: &[Criterion], votes: &[Vote]) -> Count {
     });
     let met = met.collect();
     Count { met, unanimous }
+}
+
+/// Whether a score is at most the margin away from another, in millionths as scores are: 0.75 is 0.05 away from 0.8, which
+/// is more in floating point.
+pub(super) fn is_within(margin: f64, score: Score, other: Score) -> bool {
+    margin > 0.0
+        && Score::new(margin)
+            .is_ok_and(|margin| score.millionths().abs_diff(other.millionths()) <= margin.millionths())
 }
 
 /// Whether a grade error of one vote leaves the others standing: it says something of that judge, not of us as a whole.
@@ -252,6 +272,20 @@ mod tests {
     }
 
     #[test]
+    fn a_score_exactly_a_margin_away_is_close() {
+        let score = |number| Score::new(number).unwrap();
+        for (margin, a, b, close) in [
+            (0.05, 0.8, 0.75, true),
+            (0.1, 0.8, 0.7, true),
+            (0.1, 0.7, 0.8, true),
+            (0.05, 0.800_001, 0.75, false),
+            (0.0, 0.8, 0.8, false),
+        ] {
+            assert_eq!(is_within(margin, score(a), score(b)), close, "{margin} {a} {b}");
+        }
+    }
+
+    #[test]
     fn a_cheap_job_is_judged_by_one_and_a_dear_one_by_all() {
         let panel = Panel {
             jury_above_cents: Some(1000),
@@ -285,6 +319,22 @@ mod tests {
             ..panel(1, &[])
         };
         insta::assert_snapshot!(issue(margin), @"escalate_margin: needs `escalate_to`: who is asked then?");
+        for same in [
+            Panel {
+                model: Some("m".into()),
+                escalate_to: Some("m".into()),
+                ..panel(1, &[])
+            },
+            Panel {
+                escalate_to: Some("b".into()),
+                ..panel(1, &["a", "b"])
+            },
+        ] {
+            assert_eq!(
+                issue(same),
+                "escalate_to: must be another model than those that left it open: its answers would be read back to it"
+            );
+        }
         let price = Panel {
             jury_above_cents: Some(1),
             ..panel(1, &[])

@@ -163,6 +163,13 @@ pub(super) fn check(settings: &Value) -> Result<Vec<FileNeed>, Issue> {
 }
 
 impl Settings {
+    /// Whether a model that is asked by default would be asked again in the place of another one.
+    pub(super) fn asks_again(&self, default: &str) -> bool {
+        let influence = self.influence.as_ref().map(|asked| asked.model.as_str());
+        let mut others = self.panel.escalate_to.as_deref().into_iter().chain(influence);
+        self.panel.asks_default() && others.any(|model| model == default)
+    }
+
     /// Reads and checks the settings.
     pub(super) fn from_value(value: &Value) -> Result<Self, Issue> {
         let text: SettingsText =
@@ -220,6 +227,15 @@ impl Settings {
             jury_above_cents: text.jury_above_cents,
         };
         panel.check()?;
+        if text
+            .influence
+            .as_ref()
+            .is_some_and(|asked| panel.asks(&asked.model))
+        {
+            let message =
+                "must be another model than those that judge: who is talked round does not notice it";
+            return Err(Issue::new("influence.model", message));
+        }
         Ok(Self {
             prompt: text.prompt,
             criteria,
@@ -282,6 +298,7 @@ mod tests {
         insta::assert_snapshot!(issue(json!({"criteria": [good], "max_input_bytes": 0})), @"max_input_bytes: must be from 1 to 4194304 bytes");
         insta::assert_snapshot!(issue(json!({"criteria": [good], "max_criteria": 0})), @"max_criteria: must be from 1 to 100");
         insta::assert_snapshot!(issue(json!({"criteria": [good], "influence": {"model": "", "on_yes": "park"}})), @"influence.model: must name a model");
+        insta::assert_snapshot!(issue(json!({"criteria": [good], "model": "m", "influence": {"model": "m", "on_yes": "park"}})), @"influence.model: must be another model than those that judge: who is talked round does not notice it");
         insta::assert_snapshot!(issue(json!({"criteria": [good], "model": ""})), @"model: must name a model; leave it out for the operator's default");
     }
 }

@@ -49,8 +49,9 @@ pub(super) struct Shown {
     pub(super) left_out: Vec<String>,
     /// What was taken out of the texts above.
     pub(super) redacted: Redacted,
-    /// The texts of the submission as far as they were read, without secrets: what the gates look at.
-    pub(super) texts: Vec<String>,
+    /// The texts of the submission as they were handed in, as far as they were read: what the gates look at, and nobody
+    /// else. Escapes and markers in the place of secrets are words that the submitter did not write.
+    pub(super) handed_in: Vec<String>,
     /// Whether there are files that are no text.
     pub(super) has_other_files: bool,
     /// Pictures for a judge that sees.
@@ -89,12 +90,10 @@ pub(super) async fn gather(
     let task = task_blocks(submission, log, budget, &mut redacted)?;
     let margin = MARGIN.max(log.secrets().longest());
     let limit = budget + margin;
-    let (head, tail) = both_ends(
-        &log.without_secrets(&submission.output_text, &mut redacted),
-        limit,
-    );
-    let size = submission.output_text.len() as u64;
-    let mut texts = vec![Text::new("output text".to_owned(), size, &head, tail.as_deref())];
+    let output = &submission.output_text;
+    let (head, tail) = both_ends(&log.without_secrets(output, &mut redacted), limit);
+    let (name, size) = ("output text".to_owned(), output.len() as u64);
+    let mut texts = vec![Text::new(name, size, (&head, tail.as_deref()), output.clone())];
     let mut left_out = Vec::new();
     let (mut has_other_files, mut pictures) = (false, Vec::new());
     let unreadable = |error| {
@@ -113,13 +112,14 @@ pub(super) async fn gather(
         }
         match read(file, limit).await.map_err(unreadable)? {
             Content::Text(head, tail) => {
+                let whole = format!("{head}{}", tail.as_deref().unwrap_or_default());
                 let head = log.without_secrets(&head, &mut redacted);
                 let tail = tail.map(|tail| {
                     let tail = log.without_secrets(&tail, &mut redacted);
                     // It may begin within a secret.
                     tail[tail.ceil_char_boundary(margin.min(tail.len()))..].to_owned()
                 });
-                texts.push(Text::new(name, file.size, &head, tail.as_deref()));
+                texts.push(Text::new(name, file.size, (&head, tail.as_deref()), whole));
             }
             Content::NoText => {
                 has_other_files = true;
@@ -139,7 +139,7 @@ pub(super) async fn gather(
             }
         }
     }
-    let whole: Vec<_> = texts.iter().map(Text::whole).collect();
+    let handed_in: Vec<_> = texts.iter_mut().map(Text::take_handed_in).collect();
     let sizes: Vec<_> = texts.iter().map(Text::len).collect();
     let mut blocks = Vec::new();
     for (text, share) in texts.into_iter().zip(fair_shares(&sizes, budget)) {
@@ -174,7 +174,7 @@ pub(super) async fn gather(
         file_names,
         left_out,
         redacted,
-        texts: whole,
+        handed_in,
         has_other_files,
         pictures,
     })

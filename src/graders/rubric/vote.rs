@@ -6,6 +6,7 @@ use super::criterion::{Criterion, EvidenceWanted};
 use super::defences::{Defence, Defences};
 use super::fence::Nonce;
 use super::form;
+use super::gate::Gate;
 use super::judge::{Finish, Question, Reply, content_key};
 use super::panel::Seat;
 use super::prompt::Prompt;
@@ -30,6 +31,8 @@ pub(super) struct Ballot<'a> {
     pub(super) max_criteria: usize,
     /// What the judge sees.
     pub(super) shown: &'a Shown,
+    /// What is no work, and no evidence of any.
+    pub(super) gate: &'a Gate,
     /// How strictly.
     pub(super) defences: Defences,
 }
@@ -116,6 +119,9 @@ impl Ballot<'_> {
                 _ if !answer.met => {}
                 EvidenceWanted::None => {}
                 EvidenceWanted::Quote if !self.defences.has(Defence::Quotes) => {}
+                EvidenceWanted::Quote if self.gate.refuses_quote(evidence) => {
+                    return Err(AnswerError::QuoteTooShort(id()));
+                }
                 EvidenceWanted::Quote => {
                     self.shown.quotable.check(evidence).map_err(|error| match error {
                         QuoteError::TooShort => AnswerError::QuoteTooShort(id()),

@@ -48,12 +48,26 @@ pub struct Held {
     pub starts: u32,
     /// Runs that ended in trouble of ours.
     pub tries: u32,
-    /// Runs in which an attachment answered 404 or 410, and how long ago the first was.
-    pub not_found: Option<(u32, Duration)>,
+    /// The attachment whose host said last that it does not exist.
+    pub not_found: Option<NotFound>,
     /// The run that was taken over, because its lease had ended.
     pub took_over: Option<VerificationId>,
     /// How long ago the submission was first claimed.
     pub received_ago: Duration,
+    /// The message that was claimed first: what is judged, whatever the one at hand or the marketplace say by now. None where
+    /// this claim is the first.
+    pub kept: Option<Arc<Vec<u8>>>,
+}
+
+/// An attachment whose host says that it does not exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotFound {
+    /// Digest of its URL.
+    pub file: Digest,
+    /// Runs in which its host said so.
+    pub times: u32,
+    /// How long ago the first was.
+    pub since: Duration,
 }
 
 /// A decision as it was stored, to be published again.
@@ -266,17 +280,8 @@ impl PgJournal {
             ..
         } = &new.verification;
         let mut transaction = self.pool().begin().await?;
-        let row = sqlx::query(
-            "SELECT *, ceil(extract(epoch FROM due_at - now()) * 1000)::bigint AS left_ms,
-                    ceil(extract(epoch FROM now() - first_not_found) * 1000)::bigint AS not_found_ms,
-                    ceil(extract(epoch FROM now() - received_at) * 1000)::bigint AS received_ms
-             FROM assay.claim WHERE job_id = $1 AND attempt = $2 FOR UPDATE",
-        )
-        .bind(job_id.as_str())
-        .bind(attempt(*number)?)
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(row) = row else {
+        let standing = Standing::look(&mut transaction, job_id, *number).await?;
+        let Some(standing) = standing else {
             // It stood in a batch that broke: alone, it is taken or says what is wrong with it.
             drop(transaction);
             let (answer, _) = oneshot::channel();
@@ -291,20 +296,21 @@ impl PgJournal {
                 }))
             };
         };
-        let standing = Standing::of(&row)?;
         // A statement whose answer was lost may have claimed it for us.
         if standing.holder == Some(*id) && standing.state == "running" {
-            return Ok(ClaimAnswer::Held(standing.held(standing.starts)));
+            let kept = kept(&mut transaction, job_id, *number).await?;
+            let held = standing.held(standing.starts);
+            return Ok(ClaimAnswer::Held(Held { kept, ..held }));
         }
-        let answer = standing.answer(new)?;
-        match &answer {
+        match standing.answer(new)? {
             ClaimAnswer::Held(held) => {
                 if let Some(old) = held.took_over {
-                    take_over(&mut transaction, old, *id).await?;
+                    take_over(&mut transaction, old, Some(*id)).await?;
                 }
                 hold(&mut transaction, holder, lease, new).await?;
+                let kept = kept(&mut transaction, job_id, *number).await?;
                 transaction.commit().await?;
-                Ok(answer)
+                Ok(ClaimAnswer::Held(Held { kept, ..held }))
             }
             ClaimAnswer::Ended if standing.state == "decided" => {
                 let stored = stored_outcome(&mut transaction, job_id, *number).await?;
@@ -312,22 +318,38 @@ impl PgJournal {
                     ClaimAnswer::Decided(Box::new(stored))
                 }))
             }
-            ClaimAnswer::Busy(_)
+            answer @ (ClaimAnswer::Busy(_)
             | ClaimAnswer::ForJudge
             | ClaimAnswer::Decided(_)
             | ClaimAnswer::Ended
             | ClaimAnswer::SubmissionChanged
             | ClaimAnswer::PlanChanged
-            | ClaimAnswer::KillsWorkers => Ok(answer),
+            | ClaimAnswer::KillsWorkers) => Ok(answer),
         }
     }
 }
 
-/// Ends a verification whose lease has ended: into its row goes who took over, and how far its chain had come.
-async fn take_over(
+/// The message that a claim keeps.
+async fn kept(
+    connection: &mut PgConnection,
+    job_id: &JobId,
+    number: u32,
+) -> Result<Option<Arc<Vec<u8>>>, JournalError> {
+    let message: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT message FROM assay.hand_in WHERE job_id = $1 AND attempt = $2")
+            .bind(job_id.as_str())
+            .bind(attempt(number)?)
+            .fetch_optional(connection)
+            .await?;
+    Ok(message.map(Arc::new))
+}
+
+/// Ends a verification whose lease has ended: into its row goes who took over, if anybody did, and how far its chain had
+/// come. Its claim must be locked by an earlier statement: what its owner committed until then is seen only by a later one.
+pub(super) async fn take_over(
     connection: &mut PgConnection,
     old: VerificationId,
-    new: VerificationId,
+    new: Option<VerificationId>,
 ) -> Result<(), JournalError> {
     sqlx::query(
         "UPDATE assay.verification v
@@ -339,7 +361,7 @@ async fn take_over(
          WHERE v.id = $1 AND v.ended_at IS NULL",
     )
     .bind(old.uuid())
-    .bind(new.uuid())
+    .bind(new.map(VerificationId::uuid))
     .execute(connection)
     .await?;
     Ok(())

@@ -11,7 +11,7 @@ use super::journal::{attempt, count};
 use super::time::Time;
 use crate::entry::VerificationId;
 use crate::job::JobId;
-use crate::journal::{JournalError, NewVerification, ending_words};
+use crate::journal::{JournalError, ending_words};
 use crate::outcome::{Decision, Outcome};
 use crate::receipt::Trigger;
 use crate::verdict::GradeError;
@@ -133,45 +133,6 @@ impl PgJournal {
                 .fetch_optional(&self.pool())
                 .await?;
             row.as_ref().map(decision).transpose()
-        })
-        .await
-    }
-
-    /// Begins a verification of a dispute, with who asked for it and why.
-    ///
-    /// # Errors
-    /// Where the database cannot be written.
-    pub async fn begin_dispute(
-        &self,
-        new: &NewVerification,
-        dispute: &NewDispute,
-    ) -> Result<(), JournalError> {
-        self.within(async {
-            let mut connection = self.pool().acquire().await?;
-            let mut transaction = connection.begin().await?;
-            super::journal::begin(&mut transaction, new).await?;
-            sqlx::query(
-                "INSERT INTO assay.dispute (verification_id, disputes, set_name, by, reason) VALUES ($1, $2, $3, $4, $5)",
-            )
-            .bind(new.id.uuid())
-            .bind(dispute.disputes.uuid())
-            .bind(&dispute.set)
-            .bind(&dispute.by)
-            .bind(&dispute.reason)
-            .execute(&mut *transaction)
-            .await?;
-            if let Some(set) = &dispute.set {
-                sqlx::query(
-                    "UPDATE assay.dispute_item SET verification_id = $3, error = NULL WHERE set_name = $1 AND disputes = $2",
-                )
-                .bind(set)
-                .bind(dispute.disputes.uuid())
-                .bind(new.id.uuid())
-                .execute(&mut *transaction)
-                .await?;
-            }
-            transaction.commit().await?;
-            Ok(())
         })
         .await
     }

@@ -1,6 +1,8 @@
 //! Removing content on a lawful request. What is removed, and under which conditions, says `assay.erase` in the migration
 //! `0003_evidence.sql`: the database writes the tombstone in the same statement.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::Row as _;
@@ -8,6 +10,7 @@ use sqlx::postgres::PgRow;
 
 use super::PgJournal;
 use super::time::Time;
+use crate::digest::Digest;
 use crate::job::JobId;
 use crate::journal::JournalError;
 
@@ -18,6 +21,8 @@ pub struct Erasure {
     pub job_id: String,
     /// The attempt; none: all of them.
     pub attempt: Option<i32>,
+    /// Senders' own plans that went with it, by digest.
+    pub plans: Vec<Digest>,
     /// Who erased, by their own word.
     pub by: String,
     /// The database role that erased.
@@ -38,8 +43,50 @@ impl Erasure {
     }
 }
 
+impl fmt::Display for Erasure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            by, role, at, reason, ..
+        } = self;
+        write!(f, "erased by {by} (role {role}) at {at}, because: {reason}")
+    }
+}
+
+/// What there is of a job, or of one attempt, that an erasure would remove: counts of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Erasable {
+    /// Verifications with their logs.
+    pub verifications: i64,
+    /// Messages that claims keep.
+    pub hand_ins: i64,
+    /// Messages that were set aside.
+    pub parked: i64,
+    /// Outcome messages that settlement did not apply.
+    pub exceptions: i64,
+}
+
+impl Erasable {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.verifications + self.hand_ins + self.parked + self.exceptions == 0
+    }
+}
+
+/// A sender's own plan that outlives an erasure: attempts that were not erased were judged by it, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SharedPlan {
+    /// Its digest.
+    pub plan: Digest,
+    /// How many verifications of others it judged.
+    pub verifications: i64,
+    /// The job of one of them.
+    pub job_id: String,
+    /// And the attempt.
+    pub attempt: i32,
+}
+
 /// What an erasure removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Erased {
     /// Verifications concerned.
     pub verifications: i64,
@@ -47,6 +94,8 @@ pub struct Erased {
     pub entries: i64,
     /// Evidence files that are to be deleted, or never were kept.
     pub files: i64,
+    /// Senders' own plans that judged nobody else, by digest.
+    pub plans: Vec<Digest>,
 }
 
 /// Why nothing was erased.
@@ -56,6 +105,17 @@ pub enum EraseError {
     /// Somebody works on it.
     #[error("{0} is under way: erase it when it has ended (`assay log {0} --follow` tells when)")]
     UnderWay(JobId),
+    /// It is judged again.
+    #[error(
+        "{job_id} is in dispute: verification {verification} of it runs. Erase it when that has ended, or stop that \
+         `assay reverify` first"
+    )]
+    InDispute {
+        /// The job.
+        job_id: JobId,
+        /// The verification that runs.
+        verification: String,
+    },
     /// The role may not.
     #[error("this database role may not erase: run `assay erase` with the URL of the tables' owner")]
     NotAllowed,
@@ -69,7 +129,7 @@ impl PgJournal {
     /// doomed.
     ///
     /// # Errors
-    /// A job that is under way, a role that may not, a database that cannot be written.
+    /// A job that is under way or in dispute, a role that may not, a database that cannot be written.
     pub async fn erase(
         &self,
         job_id: &JobId,
@@ -89,6 +149,7 @@ impl PgJournal {
                 verifications: row.try_get("verifications")?,
                 entries: row.try_get("entries")?,
                 files: row.try_get("files")?,
+                plans: digests(&row)?,
             })
         };
         self.within(erasing).await.map_err(|error| {
@@ -97,10 +158,97 @@ impl PgJournal {
             };
             match told.code().as_deref() {
                 Some("55006") => EraseError::UnderWay(job_id.clone()),
+                Some("55P03") => EraseError::InDispute {
+                    job_id: job_id.clone(),
+                    verification: told.message().to_owned(),
+                },
                 Some("42501") => EraseError::NotAllowed,
                 _ => error.into(),
             }
         })
+    }
+
+    /// What there is to erase of a job, or of one attempt.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn erasable(&self, job_id: &JobId, attempt: Option<u32>) -> Result<Erasable, JournalError> {
+        let attempt = attempt.map(super::journal::attempt).transpose()?;
+        let counting = async {
+            // An exception is known by its message alone, so it counts for the job, whatever the attempt.
+            let row = sqlx::query(
+                "SELECT (SELECT count(*) FROM assay.verification
+                         WHERE job_id = $1 AND ($2::int4 IS NULL OR attempt = $2)) AS verifications,
+                        (SELECT count(*) FROM assay.hand_in
+                         WHERE job_id = $1 AND ($2::int4 IS NULL OR attempt = $2)) AS hand_ins,
+                        (SELECT count(*) FROM assay.parked
+                         WHERE job_id = $1 AND ($2::int4 IS NULL OR attempt IS NULL OR attempt = $2)) AS parked,
+                        (SELECT count(*) FROM assay.exception WHERE job_id = $1 AND $2::int4 IS NULL) AS exceptions",
+            )
+            .bind(job_id.as_str())
+            .bind(attempt)
+            .fetch_one(&self.pool())
+            .await?;
+            Ok(Erasable {
+                verifications: row.try_get("verifications")?,
+                hand_ins: row.try_get("hand_ins")?,
+                parked: row.try_get("parked")?,
+                exceptions: row.try_get("exceptions")?,
+            })
+        };
+        self.within(counting).await
+    }
+
+    /// The kept plans of senders that judged a job, or one attempt of it, and hand-ins of others that were not erased.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn shared_plans(
+        &self,
+        job_id: &JobId,
+        attempt: Option<u32>,
+    ) -> Result<Vec<SharedPlan>, JournalError> {
+        let attempt = attempt.map(super::journal::attempt).transpose()?;
+        let reading = async {
+            let rows = sqlx::query(
+                "SELECT DISTINCT ON (p.digest) p.digest, other.job_id, other.attempt,
+                        count(*) OVER (PARTITION BY p.digest) AS verifications
+                 FROM (SELECT DISTINCT plan_digest FROM assay.verification
+                       WHERE job_id = $1 AND ($2::int4 IS NULL OR attempt = $2) AND plan_name = 'inline') judged
+                 JOIN assay.plan p ON p.digest = judged.plan_digest
+                 JOIN LATERAL assay.judged_inline(p.digest) other
+                   ON NOT (other.job_id = $1 AND ($2::int4 IS NULL OR other.attempt = $2))
+                 ORDER BY p.digest, other.started_at, other.id",
+            )
+            .bind(job_id.as_str())
+            .bind(attempt)
+            .fetch_all(&self.pool())
+            .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(SharedPlan {
+                        plan: super::journal::digest(row, "digest")?,
+                        verifications: row.try_get("verifications")?,
+                        job_id: row.try_get("job_id")?,
+                        attempt: row.try_get("attempt")?,
+                    })
+                })
+                .collect()
+        };
+        self.within(reading).await
+    }
+
+    /// Numbers of the parked messages that name no job, since nobody could read them: an erasure does not find them.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn parked_of_nobody(&self) -> Result<Vec<i64>, JournalError> {
+        let reading = async {
+            let select =
+                "SELECT id FROM assay.parked WHERE job_id IS NULL AND message IS NOT NULL ORDER BY id";
+            Ok(sqlx::query_scalar(select).fetch_all(&self.pool()).await?)
+        };
+        self.within(reading).await
     }
 
     /// The tombstones of a job, or of all of them, the oldest first.
@@ -109,7 +257,7 @@ impl PgJournal {
     /// Where the database cannot be read.
     pub async fn erasures(&self, job_id: Option<&JobId>) -> Result<Vec<Erasure>, JournalError> {
         let rows = sqlx::query(
-            "SELECT job_id, attempt, by, role, reason, at FROM assay.erasure WHERE $1::text IS NULL OR job_id = $1 ORDER BY id",
+            "SELECT job_id, attempt, plans, by, role, reason, at FROM assay.erasure WHERE $1::text IS NULL OR job_id = $1 ORDER BY id",
         )
         .bind(job_id.map(JobId::as_str))
         .fetch_all(&self.pool())
@@ -118,10 +266,21 @@ impl PgJournal {
     }
 }
 
-fn erasure(row: &PgRow) -> Result<Erasure, JournalError> {
+fn digests(row: &PgRow) -> Result<Vec<Digest>, JournalError> {
+    let plans: Vec<Vec<u8>> = row.try_get("plans")?;
+    let digest = |bytes: Vec<u8>| {
+        <[u8; 32]>::try_from(bytes)
+            .map(Digest::from)
+            .map_err(|bytes| JournalError::Damaged(format!("a digest of {} bytes", bytes.len())))
+    };
+    plans.into_iter().map(digest).collect()
+}
+
+pub(super) fn erasure(row: &PgRow) -> Result<Erasure, JournalError> {
     Ok(Erasure {
         job_id: row.try_get("job_id")?,
         attempt: row.try_get("attempt")?,
+        plans: digests(row)?,
         by: row.try_get("by")?,
         role: row.try_get("role")?,
         reason: row.try_get("reason")?,

@@ -82,7 +82,8 @@ impl PgJournal {
         self.within(noting).await
     }
 
-    /// Notes what came of storing a verification's files.
+    /// Notes what came of storing a verification's files. Where it failed, some are in the store, nobody knows which: all of
+    /// them are doomed, so that none stays there for good; `why` tells.
     ///
     /// # Errors
     /// Where the database cannot be written.
@@ -93,7 +94,7 @@ impl PgJournal {
     ) -> Result<(), JournalError> {
         let noting = async {
             sqlx::query(
-                "UPDATE assay.evidence SET state = CASE WHEN $2::text IS NULL THEN 'kept' ELSE 'not-kept' END, why = $2
+                "UPDATE assay.evidence SET state = CASE WHEN $2::text IS NULL THEN 'kept' ELSE 'doomed' END, why = $2
                  WHERE verification_id = $1 AND state = 'storing'",
             )
             .bind(id.uuid())

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
 use crate::journal::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words};
-use crate::model_call::{ModelCall, Spent};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
 use crate::verdict::GradeError;
@@ -112,7 +112,7 @@ impl Journal for PgJournal {
         &self,
         hand_in: (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
         self.within(self.select_paid_call(hand_in, key)).await
     }
 
@@ -122,6 +122,14 @@ impl Journal for PgJournal {
 
     async fn spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
         self.within(self.select_spent(job_id)).await
+    }
+
+    async fn reserve_spending(
+        &self,
+        job_id: &JobId,
+        reservation: &Reservation,
+    ) -> Result<Option<NoRoom>, JournalError> {
+        self.within(self.note_begun(job_id, reservation)).await
     }
 
     async fn jobs(&self, limit: u32) -> Result<Vec<JobId>, JournalError> {

@@ -1,5 +1,7 @@
 //! Calls of models: kept, found again, added up.
 
+use std::collections::HashSet;
+
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
 use crate::journal::JournalError;
-use crate::model_call::{ModelCall, Spent, TokenUsage};
+use crate::model_call::{ModelCall, NoRoom, Reservation, Spent, TokenUsage};
 
 impl PgJournal {
     pub(super) async fn insert_call(
@@ -61,8 +63,8 @@ impl PgJournal {
         &self,
         (job_id, of_attempt): (&JobId, u32),
         key: Digest,
-    ) -> Result<Option<ModelCall>, JournalError> {
-        let rows = sqlx::query(
+    ) -> Result<Option<(VerificationId, ModelCall)>, JournalError> {
+        let row = sqlx::query(
             "SELECT * FROM assay.model_call
              WHERE job_id = $1 AND attempt = $2 AND key = $3 AND finish = 'complete' AND rejected IS NULL
                  AND answer IS NOT NULL
@@ -73,8 +75,10 @@ impl PgJournal {
         .bind(key.as_bytes())
         .fetch_optional(&self.pool())
         .await?;
-        let call = rows.as_ref().map(model_call).transpose()?;
-        Ok(call.filter(ModelCall::is_reusable))
+        let Some(row) = row else { return Ok(None) };
+        let of = row.try_get::<Uuid, _>("verification_id")?.into();
+        let call = model_call(&row)?;
+        Ok(call.is_reusable().then_some((of, call)))
     }
 
     pub(super) async fn select_calls(&self, id: VerificationId) -> Result<Vec<ModelCall>, JournalError> {
@@ -85,11 +89,33 @@ impl PgJournal {
         rows.iter().map(model_call).collect()
     }
 
+    /// Which of these verifications have asked a model.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn with_calls(&self, ids: &[VerificationId]) -> Result<HashSet<VerificationId>, JournalError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        self.within(async {
+            let found: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT v.id FROM unnest($1) v (id)
+                 WHERE EXISTS (SELECT FROM assay.model_call c WHERE c.verification_id = v.id)",
+            )
+            .bind(ids)
+            .fetch_all(&self.pool())
+            .await?;
+            Ok(found.into_iter().map(VerificationId::from).collect())
+        })
+        .await
+    }
+
     pub(super) async fn select_spent(&self, job_id: &JobId) -> Result<Spent, JournalError> {
         let row = sqlx::query(
-            "SELECT (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM assay.model_call WHERE job_id = $1) AS on_job,
-                    (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM assay.model_call
-                     WHERE cost_microcents > 0 AND started_at >= date_trunc('day', now(), 'UTC')) AS today",
+            "WITH cost AS (
+                SELECT job_id, started_at, cost_microcents FROM assay.model_call WHERE cost_microcents > 0
+                UNION ALL SELECT job_id, started_at, cost_microcents FROM assay.call_begun)
+             SELECT (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM cost WHERE job_id = $1) AS on_job,
+                    (SELECT coalesce(sum(cost_microcents), 0)::bigint FROM cost
+                     WHERE started_at >= date_trunc('day', now(), 'UTC')) AS today",
         )
         .bind(job_id.as_str())
         .fetch_one(&self.pool())
@@ -98,6 +124,31 @@ impl PgJournal {
             on_job: unsigned(row.try_get("on_job")?)?,
             today: unsigned(row.try_get("today")?)?,
         })
+    }
+
+    pub(super) async fn note_begun(
+        &self,
+        job_id: &JobId,
+        reservation: &Reservation,
+    ) -> Result<Option<NoRoom>, JournalError> {
+        let row = sqlx::query("SELECT * FROM assay.reserve_spending($1, $2, $3, $4, $5)")
+            .bind(reservation.call)
+            .bind(job_id.as_str())
+            .bind(signed(reservation.more))
+            .bind(reservation.max_on_job.map(signed))
+            .bind(reservation.max_today.map(signed))
+            .fetch_one(&self.pool())
+            .await?;
+        if row.try_get("is_reserved")? {
+            return Ok(None);
+        }
+        Ok(Some(NoRoom {
+            spent: Spent {
+                on_job: unsigned(row.try_get("on_job")?)?,
+                today: unsigned(row.try_get("today")?)?,
+            },
+            under_way_on_job: unsigned(row.try_get("under_way_on_job")?)?,
+        }))
     }
 }
 

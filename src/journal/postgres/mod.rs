@@ -6,6 +6,7 @@ mod budget;
 mod checkpoints;
 mod claims;
 mod dispute_sets;
+mod dispute_start;
 mod disputes;
 mod erasures;
 mod evidence;
@@ -17,6 +18,7 @@ mod parked;
 mod plans;
 mod privileges;
 mod progress;
+mod set_aside;
 mod settlement;
 mod standing;
 mod statement;
@@ -36,16 +38,18 @@ pub use audit::{Audited, AuditedDecision, Orphan, OrphanOf, Scope, SettlementRow
 pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use budget::PgLeases;
 pub use checkpoints::Sealing;
-pub use claims::{ClaimAnswer, Claims, Held, NewClaim, SUSPECT_AFTER, StoredOutcome};
+pub use claims::{ClaimAnswer, Claims, Held, NewClaim, NotFound, SUSPECT_AFTER, StoredOutcome};
 pub use dispute_sets::{DisputeItem, DisputeSet, Selected, SetLock, SetState};
+pub use dispute_start::{BeginDisputeError, DisputeLock};
 pub use disputes::{DecisionRow, NewDispute, Overturned, Overturning};
-pub use erasures::{EraseError, Erased, Erasure};
+pub use erasures::{Erasable, EraseError, Erased, Erasure, SharedPlan};
 pub use evidence::KeptFile;
 pub use market::{Market, Movement, Sums};
 pub use overdue::{Overdue, UnclaimedJob};
-pub use parked::{NewParked, ParkedRow, Unplanned};
+pub use parked::{NewParked, ParkedRow};
 pub use privileges::{Duty, Privileges};
 pub use progress::{Progress, Settlement, Stage};
+pub use set_aside::Unplanned;
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
 };
@@ -239,6 +243,19 @@ pub(crate) fn is_passing(error: &JournalError) -> bool {
                 .any(|class| code.starts_with(class))
                 || code == "25006"
         }),
+        _ => false,
+    }
+}
+
+/// Whether the trouble is with what was asked for and not with the database: a row that does not fit our data model, or data
+/// that the database refuses (classes 22 and 23). The same comes of it whenever it is asked again. Rights and tables that are
+/// missing are not: they are mended for every submission at once.
+pub(crate) fn is_about_data(error: &JournalError) -> bool {
+    match error {
+        JournalError::Damaged(_) => true,
+        JournalError::Statement(sqlx::Error::Database(error)) => error
+            .code()
+            .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
         _ => false,
     }
 }

@@ -15,6 +15,10 @@ use crate::journal::JournalError;
 /// A claim that nobody works on although it should have ended, with its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
+    /// The job.
+    pub job_id: JobId,
+    /// The attempt.
+    pub attempt: u32,
     /// The submitted-job message.
     pub message: Vec<u8>,
     /// W3C trace context.
@@ -43,7 +47,7 @@ impl PgJournal {
         limit: u32,
     ) -> Result<Vec<Overdue>, JournalError> {
         let rows = sqlx::query(
-            "SELECT message, traceparent FROM assay.claim JOIN assay.hand_in USING (job_id, attempt)
+            "SELECT job_id, attempt, message, traceparent FROM assay.claim JOIN assay.hand_in USING (job_id, attempt)
              WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
                AND (state = 'waiting' AND for_judge) = $2
              ORDER BY due_at LIMIT $3",
@@ -55,6 +59,8 @@ impl PgJournal {
         .await?;
         let overdue = rows.iter().map(|row| {
             Ok(Overdue {
+                job_id: JobId::new(row.try_get::<String, _>("job_id")?),
+                attempt: super::journal::count(row, "attempt")?,
                 message: row.try_get("message")?,
                 traceparent: row.try_get("traceparent")?,
             })

@@ -1,6 +1,5 @@
 //! Submissions and messages that were set aside for a person.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +7,6 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
 use super::PgJournal;
-use super::claims::{ClaimAnswer, stored_outcome};
 use super::journal::attempt;
 use super::time::Time;
 use crate::digest::Digest;
@@ -28,23 +26,6 @@ pub struct NewParked {
     pub message: Vec<u8>,
     /// Digest of the message as it came.
     pub digest: Digest,
-}
-
-/// A hand-in that no plan judges.
-#[derive(Debug, Clone)]
-pub struct Unplanned {
-    /// The job.
-    pub job_id: JobId,
-    /// The attempt.
-    pub attempt: u32,
-    /// Digest of what was handed in.
-    pub submission: Digest,
-    /// Digest of how the message names its plan.
-    pub plan_choice: Digest,
-    /// The message, with the whole job.
-    pub message: Arc<Vec<u8>>,
-    /// W3C trace context.
-    pub traceparent: Option<String>,
 }
 
 /// A row of the parked table.
@@ -92,90 +73,6 @@ impl PgJournal {
         .execute(&self.pool())
         .await?;
         Ok(())
-    }
-
-    /// Sets aside a submission that nobody grades: its claim's last run never ended, or its plan cannot be read.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn park_claimed(
-        &self,
-        (job_id, number): (&JobId, u32),
-        reason: &str,
-        detail: &str,
-    ) -> Result<(), JournalError> {
-        sqlx::query(
-            "WITH claimed AS (
-                UPDATE assay.claim SET state = 'parked', due_at = NULL, holder = NULL
-                WHERE job_id = $1 AND attempt = $2
-                  AND (state = 'waiting' OR state = 'running' AND due_at < now())
-                RETURNING job_id, attempt, verification_id
-             ), ended AS (
-                UPDATE assay.verification v
-                SET ended_at = now(), outcome = 'taken-over', entries = coalesce(last.seq + 1, 0), head = last.hash
-                FROM claimed LEFT JOIN LATERAL (
-                    SELECT seq, hash FROM assay.log WHERE verification_id = claimed.verification_id
-                    ORDER BY seq DESC LIMIT 1
-                ) last ON true
-                WHERE v.id = claimed.verification_id AND v.ended_at IS NULL
-             )
-             INSERT INTO assay.parked (job_id, attempt, reason, detail, digest)
-             SELECT job_id, attempt, $3, $4, sha256(convert_to(job_id || chr(10) || attempt, 'UTF8')) FROM claimed
-             ON CONFLICT (digest, reason) WHERE closed_at IS NULL DO NOTHING",
-        )
-        .bind(job_id.as_str())
-        .bind(attempt(number)?)
-        .bind(reason)
-        .bind(detail)
-        .execute(&self.pool())
-        .await?;
-        Ok(())
-    }
-
-    /// Sets aside a hand-in that no plan judges, its claim keeping it; tells what is to be done if it was decided before.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn claim_unplanned(
-        &self,
-        unplanned: &Unplanned,
-        reason: &str,
-        detail: &str,
-    ) -> Result<ClaimAnswer, JournalError> {
-        let Unplanned {
-            job_id,
-            attempt: number,
-            submission,
-            plan_choice,
-            message,
-            traceparent,
-        } = unplanned;
-        let mut transaction = self.pool().begin().await?;
-        sqlx::query(
-            "WITH fresh AS (
-                INSERT INTO assay.claim (job_id, attempt, submission, plan_choice, traceparent, state)
-                VALUES ($1, $2, $3, $4, $6, 'waiting') ON CONFLICT (job_id, attempt) DO NOTHING
-                RETURNING job_id, attempt
-             )
-             INSERT INTO assay.hand_in (job_id, attempt, message) SELECT job_id, attempt, $5 FROM fresh",
-        )
-        .bind(job_id.as_str())
-        .bind(attempt(*number)?)
-        .bind(submission.as_bytes())
-        .bind(plan_choice.as_bytes())
-        .bind(message.as_slice())
-        .bind(traceparent)
-        .execute(&mut *transaction)
-        .await?;
-        let stored = stored_outcome(&mut transaction, job_id, *number).await?;
-        transaction.commit().await?;
-        match stored {
-            Some(stored) => Ok(ClaimAnswer::Decided(Box::new(stored))),
-            None => {
-                self.park_claimed((job_id, *number), reason, detail).await?;
-                Ok(ClaimAnswer::Ended)
-            }
-        }
     }
 
     /// What is parked: open rows, or all; the oldest first.
@@ -260,7 +157,7 @@ impl PgJournal {
             let moved = sqlx::query(
                 "UPDATE assay.claim
                  SET state = $3, due_at = CASE WHEN $4 THEN now() END, starts = 0, tries = 0, not_found = 0,
-                     first_not_found = NULL
+                     first_not_found = NULL, not_found_file = NULL
                  WHERE job_id = $1 AND attempt = $2 AND state = 'parked'",
             )
             .bind(row.try_get::<Option<String>, _>("job_id")?)

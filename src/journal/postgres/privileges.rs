@@ -40,7 +40,8 @@ const DISPUTES: &[&str] = &[
     "assay.dispute_item",
     "assay.dispute_outcome",
 ];
-const SHARED: &[&str] = &["assay.budget", "assay.share"];
+const SHARED: &[&str] = &["assay.budget", "assay.share", "assay.tokens", "assay.token_wait"];
+const BEGUN: &[&str] = &["assay.call_begun"];
 const SEALED: &[&str] = &["assay.checkpoint", "assay.checkpoint_leaf", "assay.evidence"];
 const SETTLED: &[&str] = &["assay.settlement", "assay.held", "assay.exception"];
 
@@ -57,10 +58,19 @@ const WORKER: &[Grant] = &[
     (PLANS, "INSERT", &[]),
     (&["assay.dispute_outcome"], "SELECT", &[]),
     (&["assay.dispute_outcome"], "UPDATE", &["confirmed_at"]),
+    (BEGUN, "SELECT", &[]),
+    (BEGUN, "INSERT", &[]),
+    (BEGUN, "DELETE", &[]),
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
-    (&["assay.share"], "DELETE", &[]),
+    (
+        &["assay.share", "assay.tokens", "assay.token_wait"],
+        "DELETE",
+        &[],
+    ),
+    (&["assay.tokens"], "UPDATE", &["last", "tokens"]),
+    (&["assay.token_wait"], "UPDATE", &["tokens", "since", "until"]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
     (SEALED, "SELECT", &[]),
     (SEALED, "INSERT", &[]),
@@ -75,6 +85,7 @@ const CLAIM_COLUMNS: &[&str] = &[
     "starts",
     "for_judge",
     "tries",
+    "not_found_file",
     "not_found",
     "first_not_found",
 ];
@@ -145,15 +156,28 @@ const SETTLEMENT_SHOULD_NOT: &[Grant] = &[
 ];
 
 const ARBITER: &[Grant] = &[
-    (&["assay.migration", "assay.switch"], "SELECT", &[]),
+    (
+        &["assay.migration", "assay.switch", "assay.erasure"],
+        "SELECT",
+        &[],
+    ),
     (APPENDED, "SELECT", &[]),
     (SETTLED, "SELECT", &[]),
     (PLANS, "SELECT", &[]),
     (PLANS, "INSERT", &[]),
+    (BEGUN, "SELECT", &[]),
+    (BEGUN, "INSERT", &[]),
+    (BEGUN, "DELETE", &[]),
     (SHARED, "SELECT", &[]),
     (SHARED, "INSERT", &[]),
     (&["assay.budget"], "UPDATE", &[]),
-    (&["assay.share"], "DELETE", &[]),
+    (
+        &["assay.share", "assay.tokens", "assay.token_wait"],
+        "DELETE",
+        &[],
+    ),
+    (&["assay.tokens"], "UPDATE", &["last", "tokens"]),
+    (&["assay.token_wait"], "UPDATE", &["tokens", "since", "until"]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
     (DISPUTES, "SELECT", &[]),
     (DISPUTES, "INSERT", &[]),

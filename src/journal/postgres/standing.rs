@@ -1,15 +1,17 @@
-//! What stands in a claim, and what whoever wants it is told. Pure, but for reading the row.
+//! What stands in a claim, and what whoever wants it is told. Pure, but for looking at the row.
 
 use std::time::Duration;
 
-use sqlx::Row as _;
 use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::claims::{ClaimAnswer, Held, NewClaim, SUSPECT_AFTER};
-use super::journal::{count, digest};
+use super::claims::{ClaimAnswer, Held, NewClaim, NotFound, SUSPECT_AFTER};
+use super::journal::{attempt, count, digest};
+use super::set_aside::Unplanned;
 use crate::digest::Digest;
 use crate::entry::VerificationId;
+use crate::job::JobId;
 use crate::journal::JournalError;
 
 /// A delayed message may come back this much before its time by the database's clock.
@@ -24,20 +26,67 @@ pub(super) struct Standing {
     left: Duration,
     pub(super) starts: u32,
     tries: u32,
-    not_found: Option<(u32, Duration)>,
+    not_found: Option<NotFound>,
     received_ago: Duration,
     for_judge: bool,
 }
 
+/// What somebody wants a claim for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    submission: Digest,
+    plan_choice: Digest,
+    has_judge: bool,
+}
+
+impl From<&NewClaim> for Asked {
+    fn from(new: &NewClaim) -> Self {
+        Self {
+            submission: new.verification.submission,
+            plan_choice: new.plan_choice,
+            has_judge: new.has_judge,
+        }
+    }
+}
+
+impl From<&Unplanned> for Asked {
+    fn from(unplanned: &Unplanned) -> Self {
+        Self {
+            submission: unplanned.submission,
+            plan_choice: unplanned.plan_choice,
+            has_judge: unplanned.has_judge,
+        }
+    }
+}
+
 impl Standing {
-    pub(super) fn of(row: &PgRow) -> Result<Self, JournalError> {
+    /// Looks at a claim, and locks its row: nobody writes for it until the transaction ends.
+    pub(super) async fn look(
+        connection: &mut PgConnection,
+        job_id: &JobId,
+        number: u32,
+    ) -> Result<Option<Self>, JournalError> {
+        let row = sqlx::query(
+            "SELECT *, ceil(extract(epoch FROM due_at - now()) * 1000)::bigint AS left_ms,
+                    ceil(extract(epoch FROM now() - first_not_found) * 1000)::bigint AS not_found_ms,
+                    ceil(extract(epoch FROM now() - received_at) * 1000)::bigint AS received_ms
+             FROM assay.claim WHERE job_id = $1 AND attempt = $2 FOR UPDATE",
+        )
+        .bind(job_id.as_str())
+        .bind(attempt(number)?)
+        .fetch_optional(connection)
+        .await?;
+        row.as_ref().map(Self::of).transpose()
+    }
+
+    fn of(row: &PgRow) -> Result<Self, JournalError> {
         let millis = |column| -> Result<Duration, JournalError> {
             let millis: Option<i64> = row.try_get(column)?;
             Ok(Duration::from_millis(
                 millis.and_then(|millis| u64::try_from(millis).ok()).unwrap_or(0),
             ))
         };
-        let not_found = count(row, "not_found")?;
+        let missing: Option<&[u8]> = row.try_get("not_found_file")?;
         Ok(Self {
             submission: digest(row, "submission")?,
             plan_choice: digest(row, "plan_choice")?,
@@ -48,9 +97,14 @@ impl Standing {
             left: millis("left_ms")?,
             starts: count(row, "starts")?,
             tries: count(row, "tries")?,
-            not_found: (not_found > 0)
-                .then(|| Ok::<_, JournalError>((not_found, millis("not_found_ms")?)))
-                .transpose()?,
+            not_found: match missing {
+                Some(_) => Some(NotFound {
+                    file: digest(row, "not_found_file")?,
+                    times: count(row, "not_found")?,
+                    since: millis("not_found_ms")?,
+                }),
+                None => None,
+            },
             received_ago: millis("received_ms")?,
             for_judge: row.try_get("for_judge")?,
         })
@@ -64,18 +118,20 @@ impl Standing {
             not_found: self.not_found,
             took_over: None,
             received_ago: self.received_ago,
+            kept: None,
         }
     }
 
     /// What whoever wants the claim is told, before anything is written; `Held` where it may be taken.
-    pub(super) fn answer(&self, new: &NewClaim) -> Result<ClaimAnswer, JournalError> {
-        if self.submission != new.verification.submission {
+    pub(super) fn answer(&self, asked: impl Into<Asked>) -> Result<ClaimAnswer, JournalError> {
+        let asked = asked.into();
+        if self.submission != asked.submission {
             return Ok(ClaimAnswer::SubmissionChanged);
         }
         match self.state.as_str() {
-            "running" | "waiting" if self.plan_choice != new.plan_choice => Ok(ClaimAnswer::PlanChanged),
+            "running" | "waiting" if self.plan_choice != asked.plan_choice => Ok(ClaimAnswer::PlanChanged),
             "running" if !self.left.is_zero() => Ok(ClaimAnswer::Busy(self.left)),
-            "waiting" if self.left > EARLY && self.for_judge && !new.has_judge => Ok(ClaimAnswer::ForJudge),
+            "waiting" if self.left > EARLY && self.for_judge && !asked.has_judge => Ok(ClaimAnswer::ForJudge),
             "waiting" if self.left > EARLY && !self.for_judge => Ok(ClaimAnswer::Busy(self.left)),
             "running" | "waiting" if self.starts > SUSPECT_AFTER => Ok(ClaimAnswer::KillsWorkers),
             "running" | "waiting" => Ok(ClaimAnswer::Held(Held {

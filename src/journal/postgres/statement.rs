@@ -133,7 +133,7 @@ struct Columns<'a> {
     state: &'static str,
     due_ms: Option<i64>,
     tries: i32,
-    not_found: i32,
+    not_found: Option<&'a [u8]>,
     for_judge: bool,
     message: Option<&'a [u8]>,
     traceparent: Option<&'a str>,
@@ -147,7 +147,7 @@ impl<'a> Columns<'a> {
             state: "closed",
             due_ms: None,
             tries: 0,
-            not_found: 0,
+            not_found: None,
             for_judge: false,
             message: None,
             traceparent: None,
@@ -156,13 +156,9 @@ impl<'a> Columns<'a> {
         };
         match state {
             EndingState::Decided {
-                message,
-                traceparent,
-                republish_after,
-                ..
+                message, traceparent, ..
             } => Self {
                 state: "decided",
-                due_ms: Some(milliseconds(*republish_after)),
                 message: Some(message),
                 traceparent: traceparent.as_deref(),
                 ..empty
@@ -176,7 +172,7 @@ impl<'a> Columns<'a> {
                 state: "waiting",
                 due_ms: Some(milliseconds(*after)),
                 tries: i32::from(*counts),
-                not_found: i32::from(*not_found),
+                not_found: not_found.as_ref().map(|file| file.as_bytes().as_slice()),
                 for_judge: *for_judge,
                 ..empty
             },
@@ -197,17 +193,23 @@ macro_rules! write_with {
         concat!(
             "
     WITH ending AS (
-        SELECT * FROM unnest($1::text[], $2::int4[], $3::uuid[], $4::text[], $5::int8[], $6::int4[], $7::int4[],
+        SELECT * FROM unnest($1::text[], $2::int4[], $3::uuid[], $4::text[], $5::int8[], $6::int4[], $7::bytea[],
                              $8::timestamptz[], $9::text[], $10::text[], $11::int4[], $12::bytea[], $13::bytea[],
                              $14::text[], $15::text[], $16::text[], $29::bool[])
         AS ending (job_id, attempt, id, state, due_ms, tries, not_found, ended_at, outcome, decision, entries, head,
                    message, traceparent, reason, detail, for_judge)
     ), ended AS (
         UPDATE assay.claim c
-        SET state = e.state, due_at = now() + e.due_ms * interval '1 millisecond', holder = NULL, starts = 0, for_judge = e.for_judge,
-            tries = c.tries + e.tries, not_found = c.not_found + e.not_found,
-            first_not_found = CASE WHEN e.not_found > 0 THEN coalesce(c.first_not_found, now())
-                                   ELSE c.first_not_found END
+        SET state = e.state,
+            -- Decided: published again, unless confirmed, when the lease would have ended. An indexed column that stays as it
+            -- was spares the row new entries in every index.
+            due_at = CASE WHEN e.state = 'decided' THEN c.due_at ELSE now() + e.due_ms * interval '1 millisecond' END,
+            holder = NULL, starts = 0, for_judge = e.for_judge,
+            tries = c.tries + e.tries, not_found_file = coalesce(e.not_found, c.not_found_file),
+            not_found = CASE WHEN e.not_found IS NULL THEN c.not_found
+                             WHEN e.not_found = c.not_found_file THEN c.not_found + 1 ELSE 1 END,
+            first_not_found = CASE WHEN e.not_found IS NULL OR e.not_found = c.not_found_file THEN c.first_not_found
+                                   ELSE now() END
         FROM ending e
         WHERE c.job_id = e.job_id AND c.attempt = e.attempt AND c.verification_id = e.id AND c.state = 'running'
         RETURNING c.verification_id AS id

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::claims::milliseconds;
 use super::statement::{End, Entries, Repeated, write};
 use super::{PgJournal, is_passing};
+use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
 use crate::journal::{Chain, JournalError, Link};
@@ -39,7 +40,7 @@ pub struct Written {
 /// What a claim becomes when its verification ends.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EndingState {
-    /// Decided: the message is published from now on until it is confirmed.
+    /// Decided: the message is published from now on, and again when the lease would have ended, until it is confirmed.
     Decided {
         /// The answer.
         outcome: Outcome,
@@ -47,8 +48,6 @@ pub enum EndingState {
         message: Vec<u8>,
         /// W3C trace context.
         traceparent: Option<String>,
-        /// When it is published again, unless confirmed by then.
-        republish_after: Duration,
     },
     /// Comes back.
     Waits {
@@ -56,8 +55,8 @@ pub enum EndingState {
         after: Duration,
         /// Whether it counts as a try.
         counts: bool,
-        /// Whether an attachment answered 404 or 410.
-        not_found: bool,
+        /// Digest of the URL of an attachment that answered 404 or 410.
+        not_found: Option<Digest>,
         /// Whether it waits for a judge: then a delivery of the judges' lane may take it before its time.
         for_judge: bool,
     },

@@ -7,6 +7,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use crate::outcome::Outcome;
 use crate::queue::topology::OUTCOMES;
 use crate::queue::{Destination, Outgoing};
+use crate::trace_context::TraceContext;
 
 const TRACEPARENT: &str = "traceparent";
 
@@ -53,13 +54,15 @@ pub(super) fn properties(outgoing: &Outgoing) -> BasicProperties {
     properties
 }
 
-/// The trace context of a delivery. Others write it too, so it is shown to nobody before it was parsed.
+/// The trace context of a delivery. Others write it too: what is none is dropped here, before it reaches a row or a log.
 pub(super) fn traceparent(properties: &BasicProperties) -> Option<String> {
-    match properties.headers().as_ref()?.inner().get(TRACEPARENT)? {
-        AMQPValue::LongString(text) => String::from_utf8(text.as_bytes().to_vec()).ok(),
-        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
-        _ => None,
-    }
+    let text = match properties.headers().as_ref()?.inner().get(TRACEPARENT)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?,
+        AMQPValue::ShortString(text) => text.as_str(),
+        _ => return None,
+    };
+    let context: TraceContext = text.parse().ok()?;
+    Some(context.to_string())
 }
 
 /// A message that the broker returned because no queue wanted it.
@@ -84,6 +87,34 @@ impl From<BasicReturnMessage> for Returned {
             message_id: id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
             exchange: returned.exchange.as_str().to_owned(),
             key: returned.routing_key.as_str().to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_header_that_is_none_is_dropped() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        for (header, expected) in [
+            (good, Some(good)),
+            ("00-\0", None),
+            ("", None),
+            ("any text", None),
+        ] {
+            let outgoing = Outgoing {
+                to: Destination::ParkedNotice,
+                message_id: "m".to_owned(),
+                body: Vec::new(),
+                traceparent: Some(header.to_owned()),
+            };
+            assert_eq!(
+                traceparent(&properties(&outgoing)).as_deref(),
+                expected,
+                "{header:?}"
+            );
         }
     }
 }

@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bucket;
 mod bundle;
 mod checkpoints;
 mod erase;
+mod erase_hand_ins;
+mod erase_places;
 mod kept;
 mod tamper;
 
@@ -84,7 +87,6 @@ impl World {
                 outcome,
                 message: serde_json::to_vec(&message).unwrap(),
                 traceparent: None,
-                republish_after: LEASE,
             },
             (outcome.as_str(), None),
             (links, head),
@@ -297,6 +299,7 @@ fn message(new: &NewVerification, outcome: Outcome, log_head: Digest) -> Outcome
         runtimes: BTreeMap::new(),
         submission: new.submission,
         evidence: new.submission,
+        task: Digest::of(b"task"),
         log_head,
         decided_at,
         signature: String::new(),

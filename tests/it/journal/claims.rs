@@ -78,7 +78,6 @@ pub(super) fn decided() -> EndingState {
         outcome: Outcome::Verified,
         message: b"{\"outcome\":\"verified\"}".to_vec(),
         traceparent: Some("00-1-1-01".into()),
-        republish_after: Duration::from_secs(60),
     }
 }
 
@@ -173,13 +172,14 @@ async fn a_decided_submission_answers_with_its_stored_outcome() {
         plan_choice: Digest::of(b"gone"),
         message: Arc::default(),
         traceparent: None,
+        has_judge: false,
     };
     let answer = journal
-        .claim_unplanned(&unplanned, "plan-unknown", "")
+        .claim_unplanned(&unplanned, ("plan-unknown", ""), |_| None)
         .await
         .unwrap();
     assert!(
-        matches!(answer, ClaimAnswer::Decided(_)),
+        matches!(answer, Some(ClaimAnswer::Decided(_))),
         "even if its plan is gone: {answer:?}"
     );
 }
@@ -196,13 +196,13 @@ async fn what_waits_is_busy_until_it_is_due_and_its_tries_are_counted() {
         };
         assert_eq!((told.tries, told.starts), (tries, 1));
         assert_eq!(
-            told.not_found.map(|(count, _)| count),
-            (tries > 0).then_some(tries)
+            told.not_found.map(|missing| (missing.file, missing.times)),
+            (tries > 0).then_some((Digest::of(b"url"), tries))
         );
         let waits = EndingState::Waits {
             after: Duration::from_secs(60),
             counts: true,
-            not_found: true,
+            not_found: Some(Digest::of(b"url")),
             for_judge: false,
         };
         assert!(writer.end(ending(&held, waits), Vec::new()).await.unwrap());
@@ -258,6 +258,7 @@ async fn what_never_ends_runs_alone_after_three_runs_and_parks_after_the_fourth(
         ClaimAnswer::Held(Held {
             starts: 1,
             received_ago: received(&again),
+            kept: Some(Arc::new(b"{}".to_vec())),
             ..Held::default()
         })
     );

@@ -9,7 +9,7 @@ use assay::journal::{
     Cause, ChainError, Journal, JournalError, NewVerification, PgJournal, SqliteJournal, VerificationRow,
     verify_chain,
 };
-use assay::model_call::{CallFinish, ModelCall, TokenUsage};
+use assay::model_call::{CallFinish, ModelCall, NoRoom, Reservation, Spent, TokenUsage};
 use assay::outcome::{Decision, Outcome};
 use assay::plan::PlanRef;
 use assay::verdict::{ErrorKind, GradeError, Score};
@@ -60,6 +60,7 @@ async fn conforms(journal: &dyn Journal) {
     an_ended_or_unknown_verification_takes_no_entries(journal).await;
     verifications_of_a_job_come_oldest_first(journal).await;
     calls_of_models_are_kept_and_found_again(journal).await;
+    calls_under_way_count_against_the_ceilings(journal).await;
 }
 
 async fn entries_come_back_as_they_were_written(journal: &dyn Journal) {
@@ -209,7 +210,7 @@ async fn calls_of_models_are_kept_and_found_again(journal: &dyn Journal) {
         .await
         .unwrap();
     let found = journal.paid_call((&first.job_id, 2), key).await.unwrap();
-    assert_eq!(found.as_ref(), Some(&good));
+    assert_eq!(found, Some((second.id, good.clone())));
     for (attempt, key) in [(1, key), (2, Digest::of(b"another question"))] {
         assert_eq!(
             journal.paid_call((&first.job_id, attempt), key).await.unwrap(),
@@ -222,6 +223,65 @@ async fn calls_of_models_are_kept_and_found_again(journal: &dyn Journal) {
     assert_eq!((spent.on_job, spent.today), (6_000, 6_000));
     let nothing = journal.spent(&JobId::new("another")).await.unwrap();
     assert_eq!((nothing.on_job, nothing.today), (0, 6_000));
+}
+
+async fn calls_under_way_count_against_the_ceilings(journal: &dyn Journal) {
+    let verification = new("ceilings", 1);
+    journal.begin(&verification).await.unwrap();
+    let job_id = &verification.job_id;
+    let before = journal.spent(job_id).await.unwrap().today;
+    let reservation = |max_on_job, more_today| Reservation {
+        call: uuid::Uuid::now_v7(),
+        more: 400,
+        max_on_job,
+        max_today: Some(before + more_today),
+    };
+    // Of many at once as many as fit, whoever they are.
+    let wanted: Vec<_> = (0..8).map(|_| reservation(Some(1_000), 10_000)).collect();
+    let asked = wanted
+        .iter()
+        .map(|wanted| journal.reserve_spending(job_id, wanted));
+    let answers = futures_util::future::try_join_all(asked).await.unwrap();
+    assert_eq!(answers.iter().filter(|answer| answer.is_none()).count(), 2);
+    let spent = Spent {
+        on_job: 800,
+        today: before + 800,
+    };
+    let no_room = answers
+        .iter()
+        .flatten()
+        .max_by_key(|answer| answer.under_way_on_job);
+    assert_eq!(
+        no_room,
+        Some(&NoRoom {
+            spent,
+            under_way_on_job: 800
+        })
+    );
+    assert_eq!(journal.spent(job_id).await.unwrap(), spent);
+    // The same for the day, of another job; and no ceiling is no limit.
+    let other = JobId::new("ceilings-of-another");
+    let more = reservation(None, 1_199);
+    assert!(journal.reserve_spending(&other, &more).await.unwrap().is_some());
+    let free = Reservation {
+        max_today: None,
+        ..reservation(None, 0)
+    };
+    assert_eq!(journal.reserve_spending(&other, &free).await.unwrap(), None);
+    // One ends, and what it really cost counts; nobody is left to end the other, which stays at what it may have cost.
+    let noted = wanted.iter().zip(&answers).find(|(_, answer)| answer.is_none());
+    let ended = ModelCall {
+        id: noted.unwrap().0.call,
+        cost_microcents: Some(150),
+        started_at: Timestamp::now(),
+        ..call(Some("{}"))
+    };
+    let about = (verification.id, job_id, 2);
+    journal.keep_call(about, &ended).await.unwrap();
+    assert_eq!(journal.spent(job_id).await.unwrap().on_job, 550);
+    assert_eq!(journal.spent(&other).await.unwrap().today, before + 950);
+    let fits = reservation(Some(950), 10_000);
+    assert_eq!(journal.reserve_spending(job_id, &fits).await.unwrap(), None);
 }
 
 async fn a_verification_ends_once(journal: &dyn Journal) {

@@ -2,5 +2,6 @@
 
 mod claims;
 mod conformance;
+mod set_aside;
 mod shares;
 mod writer;

@@ -72,3 +72,72 @@ async fn those_who_ask_at_the_same_time_never_get_more_than_there_is() {
     let other = PgLeases::new(journal, "another endpoint".to_owned());
     assert_eq!(other.ask(&ask("w0", 1.0)).await.unwrap().share, 1.0);
 }
+
+#[tokio::test]
+async fn those_who_need_most_of_a_minutes_tokens_have_them_one_after_the_other_in_the_order_of_asking() {
+    let (_database, journal) = journal().await;
+    let leases = PgLeases::new(journal.clone(), "endpoint".to_owned());
+    let reserve = async |holder: &str, tokens| leases.reserve(holder, tokens, 60_000).await.unwrap();
+    let first = reserve("a", 40_000).await.unwrap();
+    assert!(first.wait.is_zero());
+    for holder in ["b", "c", "a"] {
+        assert_eq!(reserve(holder, 40_000).await, None, "{holder}");
+    }
+    // The first used far less: there is room for one more, and `b` has waited longest. Small calls do not overtake it.
+    leases.correct(first.second, -39_900).await.unwrap();
+    assert_eq!(reserve("c", 40_000).await, None);
+    assert_eq!(reserve("d", 30_000).await, None);
+    let second = reserve("b", 40_000).await.unwrap();
+    // Whoever has not asked again for longer than a lease has lost its place.
+    leases.correct(second.second, -100_000).await.unwrap();
+    let lapse = "UPDATE assay.token_wait SET until = now() WHERE holder IN ('a', 'c')";
+    sqlx::query(lapse).execute(&journal.pool()).await.unwrap();
+    assert!(reserve("d", 30_000).await.is_some());
+    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.token_wait")
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(waiting, 0);
+    // What is long past is forgotten.
+    sqlx::query("UPDATE assay.tokens SET last = now() - interval '63 seconds'")
+        .execute(&journal.pool())
+        .await
+        .unwrap();
+    assert!(reserve("a", 60_000).await.unwrap().wait.is_zero());
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.tokens")
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(rows, 1);
+    let other = PgLeases::new(journal, "another endpoint".to_owned());
+    assert!(
+        other
+            .reserve("a", 60_000, 60_000)
+            .await
+            .unwrap()
+            .unwrap()
+            .wait
+            .is_zero()
+    );
+}
+
+#[tokio::test]
+async fn those_who_ask_for_tokens_at_the_same_time_never_get_more_than_there_are() {
+    let (_database, journal) = journal().await;
+    let asking: Vec<_> = (0..8)
+        .map(|number| {
+            let leases = PgLeases::new(journal.clone(), "endpoint".to_owned());
+            tokio::spawn(async move {
+                leases
+                    .reserve(&format!("w{number}"), 40_000, 60_000)
+                    .await
+                    .unwrap()
+            })
+        })
+        .collect();
+    let mut reserved = 0;
+    for asked in asking {
+        reserved += u32::from(asked.await.unwrap().is_some());
+    }
+    assert_eq!(reserved, 1);
+}

@@ -109,6 +109,9 @@ async fn serve(stream: TcpStream, scripts: &[Script], seen: &Mutex<Vec<Value>>) 
 }
 
 async fn say(stream: &mut TcpStream, script: &Script, key: &str) -> io::Result<()> {
+    if script.ending == Ending::Reset {
+        return stream.set_zero_linger();
+    }
     let mut head = format!(
         "HTTP/1.1 {} X\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\nconnection: close\r\n",
         script.status
@@ -129,6 +132,10 @@ async fn say(stream: &mut TcpStream, script: &Script, key: &str) -> io::Result<(
                 notify.notified().await;
                 continue;
             }
+            Piece::Meet(all) => {
+                all.wait().await;
+                continue;
+            }
         };
         if !text.is_empty() {
             stream
@@ -141,7 +148,7 @@ async fn say(stream: &mut TcpStream, script: &Script, key: &str) -> io::Result<(
             stream.write_all(b"0\r\n\r\n").await?;
             stream.shutdown().await
         }
-        Ending::Dropped => Ok(()),
+        Ending::Dropped | Ending::Reset => Ok(()),
         Ending::Silence => std::future::pending().await,
     }
 }

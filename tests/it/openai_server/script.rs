@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Barrier, Notify};
 
 /// What the server says to one request.
 #[derive(Clone)]
@@ -29,6 +29,8 @@ pub(crate) enum Piece {
     EchoKey,
     /// Nothing, until the test says so.
     Wait(Arc<Notify>),
+    /// Nothing, until all of them have come so far.
+    Meet(Arc<Barrier>),
 }
 
 /// How an answer ends.
@@ -38,6 +40,8 @@ pub(crate) enum Ending {
     Proper,
     /// The connection is dropped.
     Dropped,
+    /// The connection is reset before the head of the answer.
+    Reset,
     /// Nothing more comes, and the connection stays open.
     Silence,
 }

@@ -33,7 +33,7 @@ async fn survives(scenario: &str, trouble: &[&str]) {
     let rounds = if count > 500 { 3 } else { 1 };
     for round in 0..rounds {
         let some = &submissions[round * count / rounds..(round + 1) * count / rounds];
-        deployment.publish(some).await;
+        deployment.publish_half_thin(some).await;
         deployment.command_servers(&servers, trouble).await;
     }
     let tally = deployment.tally(scenario, count, before).await;
@@ -102,7 +102,7 @@ async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
     let rounds = if count > 500 { 8 } else { 3 };
     for round in 0..rounds {
         deployment
-            .publish(&submissions[round * count / rounds..(round + 1) * count / rounds])
+            .publish_half_thin(&submissions[round * count / rounds..(round + 1) * count / rounds])
             .await;
         trouble(&to_broker);
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -136,7 +136,7 @@ async fn every_queue_may_be_purged_while_jobs_are_in_them() {
         .collect();
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
-    deployment.publish(&submissions).await;
+    deployment.publish_half_thin(&submissions).await;
     let purge = async || {
         let mut queues = vec![
             Lane::Submitted.queue(),
@@ -160,7 +160,7 @@ async fn every_queue_may_be_purged_while_jobs_are_in_them() {
 }
 
 impl Deployment {
-    async fn purge(&self, queues: &[&str]) {
+    pub(super) async fn purge(&self, queues: &[&str]) {
         let connection = lapin::Connection::connect(&self.urls.amqp, lapin::ConnectionProperties::default())
             .await
             .unwrap();

@@ -36,7 +36,7 @@ async fn workers_may_die_at_every_point_of_a_delivery() {
     for point in CrashPoint::ALL {
         let submissions = mixed(point.as_str(), count);
         deployment.insert(&submissions).await;
-        deployment.publish(&submissions).await;
+        deployment.publish_half_thin(&submissions).await;
         attempted += count;
         before = before.max(deployment.money().await);
         for kill in 0..kills {
@@ -58,6 +58,48 @@ async fn workers_may_die_at_every_point_of_a_delivery() {
             > 0,
         "some were taken over"
     );
+}
+
+/// Kill -9 while one vote is paid and two are not: whoever takes the job over asks for those two only.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_had_paid_its_judge_for_is_used_by_the_next() {
+    let deployment = Deployment::new().await;
+    deployment.bench.plan(
+        "voted",
+        "[[graders]]\nname = \"quality\"\nkind = \"rubric\"\nsamples = 3\n\
+         [[graders.criteria]]\nid = \"good\"\ntext = \"It is good.\"\nevidence = \"none\"\n",
+    );
+    let submissions = [Submission {
+        job: job("voted", json!({"output_text": "as expected"})),
+        plan: Some("voted".to_owned()),
+    }];
+    deployment.insert(&submissions).await;
+    deployment.judge.answers(1);
+    let victim = deployment.worker().await;
+    deployment.publish(&submissions).await;
+    let paid = "SELECT count(*) FROM assay.model_call WHERE finish = 'complete' AND reused IS NULL";
+    deployment
+        .until("one vote is paid, two are asked for", DYING, async || {
+            deployment.judge.asked() == 3 && deployment.count(paid).await == 1
+        })
+        .await;
+    victim.kill();
+    deployment.judge.answers(u64::MAX);
+    let _next = deployment.worker().await;
+    let decided = "SELECT count(*) FROM assay.decision";
+    deployment
+        .until("the next decides", DYING, async || {
+            deployment.count(decided).await == 1
+        })
+        .await;
+    assert_eq!(
+        deployment.judge.asked(),
+        5,
+        "the vote that was paid is not asked for again"
+    );
+    assert_eq!(deployment.count(paid).await, 3);
+    let reused = "SELECT count(*) FROM assay.model_call WHERE reused IS NOT NULL";
+    assert_eq!(deployment.count(reused).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,6 +103,13 @@ impl Deployment {
         command
     }
 
+    /// Changes the configuration of what is started from now on.
+    pub(crate) fn configure(&self, change: impl FnOnce(&str) -> String) {
+        let path = self.bench.path("assay.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        self.bench.write("assay.toml", &change(&config));
+    }
+
     /// A command of `assay` in this deployment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         Self::command_on(&self.bench, &self.urls, &self.judge, args)
@@ -164,6 +171,31 @@ impl Deployment {
                 confirmed.unwrap();
             }
         }
+    }
+
+    /// The same, every other message saying only where its job is.
+    pub(crate) async fn publish_half_thin(&self, jobs: &[Submission]) {
+        for some in jobs.chunks(200) {
+            let published = some.iter().enumerate().map(|(number, submission)| {
+                let mut outgoing = submission.outgoing();
+                if number % 2 == 1 {
+                    outgoing.body = submission.thin().to_json().unwrap();
+                }
+                self.queue.publish(outgoing)
+            });
+            for confirmed in futures_util::future::join_all(published).await {
+                confirmed.unwrap();
+            }
+        }
+    }
+
+    /// Publishes a message that says where the job is.
+    pub(crate) async fn queue_thin(&self, submission: &Submission) {
+        let outgoing = Outgoing {
+            body: submission.thin().to_json().unwrap(),
+            ..submission.outgoing()
+        };
+        self.queue.publish(outgoing).await.unwrap();
     }
 
     /// A number from the database.
@@ -258,6 +290,18 @@ impl Submission {
         SubmittedJob {
             work: Work::Whole(Box::new(self.job.clone())),
             plan: self.plan.clone().map(PlanChoice::Named),
+        }
+    }
+
+    /// The message that says where the job is.
+    pub(crate) fn thin(&self) -> SubmittedJob {
+        SubmittedJob {
+            work: Work::Thin {
+                job_id: self.job.id.clone(),
+                attempt: self.job.attempt_count,
+                submission_sha256: None,
+            },
+            ..self.message()
         }
     }
 

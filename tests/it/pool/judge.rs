@@ -1,4 +1,4 @@
-//! A judge that always says yes, after a while, or is down.
+//! A judge that says yes, or no where a test wants it, after a while, or is down.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,8 +16,11 @@ use crate::openai_server::{content, finish, usage};
 #[derive(Default)]
 struct State {
     down: AtomicBool,
+    strict: AtomicBool,
     millis: AtomicU64,
     asked: AtomicU64,
+    /// Questions after so many are never answered.
+    answers: AtomicU64,
 }
 
 pub(crate) struct SlowJudge {
@@ -29,6 +32,7 @@ impl SlowJudge {
     pub(crate) async fn start() -> Self {
         let state = Arc::new(State::default());
         state.millis.store(50, Ordering::Relaxed);
+        state.answers.store(u64::MAX, Ordering::Relaxed);
         let shared = Arc::clone(&state);
         let router = Router::new().route(
             "/v1/chat/completions",
@@ -51,9 +55,19 @@ impl SlowJudge {
         self.state.down.store(down, Ordering::Relaxed);
     }
 
+    /// From now on nothing is good.
+    pub(crate) fn is_strict(&self) {
+        self.state.strict.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn takes(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap();
         self.state.millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// Of all questions, only so many are answered.
+    pub(crate) fn answers(&self, questions: u64) {
+        self.state.answers.store(questions, Ordering::Relaxed);
     }
 
     pub(crate) fn asked(&self) -> u64 {
@@ -62,13 +76,23 @@ impl SlowJudge {
 }
 
 async fn answer(state: &State) -> Response<Body> {
-    state.asked.fetch_add(1, Ordering::Relaxed);
+    let number = state.asked.fetch_add(1, Ordering::Relaxed);
     if state.down.load(Ordering::Relaxed) {
         let down = Response::builder().status(StatusCode::SERVICE_UNAVAILABLE);
         return down.body(Body::from("down")).unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(state.millis.load(Ordering::Relaxed))).await;
-    let words = json!({"good": {"reason": "It is.", "met": true}}).to_string();
+    if number >= state.answers.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
+    // Looked at again and again: a test may let the judge go on that it has held.
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < Duration::from_millis(state.millis.load(Ordering::Relaxed)) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let words = match state.strict.load(Ordering::Relaxed) {
+        false => json!({"good": {"reason": "It is.", "met": true}}).to_string(),
+        true => json!({"good": {"reason": "It is not.", "met": false}}).to_string(),
+    };
     let events = [content(&words), finish("stop"), usage(100, 20)];
     let mut body: String = events
         .iter()

@@ -214,3 +214,102 @@ async fn a_parked_submission_comes_back_when_a_person_says_so() {
     assert_eq!(again.status.code(), Some(1));
     assert!(worker.terminate().success());
 }
+
+/// The marketplace's rows and other people's headers are strangers' input, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_the_database_cannot_give_is_parked_and_a_broken_trace_header_is_dropped() {
+    let deployment = Deployment::new().await;
+    let unreadable = Submission {
+        job: job("unreadable", json!({"output_text": "as expected"})),
+        plan: Some("quick".to_owned()),
+    };
+    let traced = Submission {
+        job: job("traced", json!({"output_text": "as expected"})),
+        plan: Some("quick".to_owned()),
+    };
+    deployment.insert(&[unreadable.clone(), traced.clone()]).await;
+    sqlx::raw_sql("UPDATE jobs SET output_attachments = '[{\"name\": 7}]' WHERE id = 'unreadable'")
+        .execute(&deployment.journal.pool())
+        .await
+        .unwrap();
+    let worker = deployment.worker().await;
+    deployment.queue_thin(&unreadable).await;
+    deployment.parked_as("unreadable-job", 1).await;
+    for traceparent in ["00-\0", "no such thing"] {
+        let outgoing = Outgoing {
+            traceparent: Some(traceparent.to_owned()),
+            ..traced.outgoing()
+        };
+        deployment.queue.publish(outgoing).await.unwrap();
+    }
+    deployment
+        .until("decided", Duration::from_secs(30), async || {
+            deployment.count("SELECT count(*) FROM assay.decision").await == 1
+        })
+        .await;
+    assert!(!worker.log().contains("one by one"), "no neighbour was met");
+    assert!(worker.terminate().success());
+}
+
+/// A marketplace may number its jobs by uuid: then a message that names another id is about no job.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_is_none_of_the_marketplaces_is_parked() {
+    let deployment = Deployment::new().await;
+    sqlx::raw_sql("ALTER TABLE jobs ALTER id TYPE uuid USING id::uuid")
+        .execute(&deployment.journal.pool())
+        .await
+        .unwrap();
+    let worker = deployment.worker().await;
+    let nobody = Submission {
+        job: job("no-uuid", json!({"output_text": "as expected"})),
+        plan: Some("quick".to_owned()),
+    };
+    deployment.queue_thin(&nobody).await;
+    deployment.parked_as("unreadable-job", 1).await;
+    assert!(worker.terminate().success());
+}
+
+/// By default nobody guesses which plan judges a job whose message was lost: a person says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_message_was_lost_is_parked_by_default_and_judged_when_a_person_says_so() {
+    let deployment = Deployment::new().await;
+    deployment.configure(|config| config.replace("lost = \"default\"\n", ""));
+    let lost = |id: &str| Submission {
+        job: job(id, json!({"output_text": "as expected"})),
+        plan: Some("judged".to_owned()),
+    };
+    deployment.insert(&[lost("lost"), lost("late")]).await;
+    let worker = deployment.worker().await;
+    deployment.parked_as("message-lost", 2).await;
+    assert_eq!(deployment.count("SELECT count(*) FROM assay.claim").await, 0);
+
+    let id = deployment
+        .count("SELECT id FROM assay.parked WHERE job_id = 'lost'")
+        .await
+        .to_string();
+    let retried = deployment
+        .command(&["parked", "retry", &id, "--reason", "the default plan will do"])
+        .output()
+        .unwrap();
+    assert!(
+        retried.status.success(),
+        "{}",
+        String::from_utf8_lossy(&retried.stderr)
+    );
+    // Its message comes after all, and names its plan.
+    deployment.queue_thin(&lost("late")).await;
+    deployment
+        .until("both are decided", Duration::from_secs(30), async || {
+            deployment.count("SELECT count(*) FROM assay.decision").await == 2
+        })
+        .await;
+    let plans = "SELECT count(*) FROM assay.verification WHERE (job_id, plan_name) IN (('lost', 'quick'), ('late', 'judged'))";
+    assert_eq!(deployment.count(plans).await, 2);
+    let open = "SELECT count(*) FROM assay.parked WHERE closed_at IS NULL";
+    deployment
+        .until("nothing is open", Duration::from_secs(30), async || {
+            deployment.count(open).await == 0
+        })
+        .await;
+    assert!(worker.terminate().success());
+}

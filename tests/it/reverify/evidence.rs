@@ -90,16 +90,15 @@ async fn what_serves_other_bytes_now_is_judged_by_the_originals_where_they_are_k
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_cannot_be_judged_again() {
     let disputed = Disputed::new(&[super::good("j1")]).await;
-    // What `assay erase` leaves of a hand-in.
-    disputed
-        .execute(
-            "ALTER TABLE assay.hand_in DISABLE TRIGGER ALL;
-             UPDATE assay.hand_in SET message = convert_to('{\"v\":1,\"job_id\":\"j1\",\"attempt\":0}', 'UTF8')",
-        )
-        .await;
+    let erase = ["erase", "j1", "--reason", "ticket 4711", "--by", "ann", "--yes"];
+    assert!(disputed.pool.command(&erase).output().unwrap().status.success());
     let refused = disputed.reverify(&["j1"]);
     assert_eq!(refused.code, 3, "{refused:?}");
-    assert!(refused.err.contains("was erased"), "{}", refused.err);
+    assert!(
+        refused.err.contains("was erased by ann") && refused.err.contains("ticket 4711"),
+        "{}",
+        refused.err
+    );
     let unknown = disputed.reverify(&["j2"]);
     assert_eq!(unknown.code, 2, "{unknown:?}");
     assert!(

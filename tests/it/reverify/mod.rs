@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod answers;
 mod evidence;
+mod forged;
+mod json;
 mod once;
 mod replay;
+mod selection;
+mod set_refusals;
 mod sets;
 
 use std::process::Stdio;

@@ -47,20 +47,10 @@ impl Bench {
             "created_at": "2026-11-24T09:00:00Z", "updated_at": "2026-11-24T09:00:00Z",
         }))
         .unwrap();
-        let plan = plan(more);
-        // No check is run: the cache stays empty.
-        let cache = tempfile::tempdir().unwrap();
-        let sandbox = Sandbox::new(SandboxConfig::new(cache.path().join("cache"))).unwrap();
-        let tools = Tools {
-            sandbox,
-            judge,
-            calls: nothing_kept(),
-            reveal: false,
-        };
         let submission = Submission::of(&job);
         let (log, entries) = Log::new(Clock::system(), submission.secrets.clone());
         Self {
-            grader: graders::build(&plan.graders[0], &tools).unwrap(),
+            grader: built(judge, nothing_kept(), more).unwrap(),
             submission,
             context: Context {
                 log,
@@ -75,15 +65,8 @@ impl Bench {
 
     /// The same with another judge, its calls kept there.
     pub(super) fn kept_by(self, judge: Judge, calls: Arc<dyn CallKeeper>, more: Value) -> Self {
-        let cache = tempfile::tempdir().unwrap();
-        let tools = Tools {
-            sandbox: Sandbox::new(SandboxConfig::new(cache.path().join("cache"))).unwrap(),
-            judge,
-            calls,
-            reveal: false,
-        };
         Self {
-            grader: graders::build(&plan(more).graders[0], &tools).unwrap(),
+            grader: built(judge, calls, more).unwrap(),
             ..self
         }
     }
@@ -106,6 +89,23 @@ impl Bench {
         };
         tokio::join!(grading, reading)
     }
+}
+
+/// The grader of a plan with one rubric.
+pub(super) fn built(
+    judge: Judge,
+    calls: Arc<dyn CallKeeper>,
+    more: Value,
+) -> Result<Arc<dyn Grader>, GradeError> {
+    // No check is run: the cache stays empty.
+    let cache = tempfile::tempdir().unwrap();
+    let tools = Tools {
+        sandbox: Sandbox::new(SandboxConfig::new(cache.path().join("cache"))).unwrap(),
+        judge,
+        calls,
+        reveal: false,
+    };
+    graders::build(&plan(more).graders[0], &tools)
 }
 
 /// A plan with one rubric, with what `more` says of it.

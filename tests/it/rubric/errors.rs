@@ -47,6 +47,10 @@ fn every_trouble_of_judging_comes_back_or_waits_for_a_person_and_none_is_a_retry
             InfluenceSuspected,
         ),
         ("no recorded, scripted or kept answer fits", ReplayMismatch),
+        (
+            "a kept answer is not the one that the log of its verification names",
+            AnswerChanged,
+        ),
         ("the plan or its prompt is broken", PlanInvalid),
     ];
     let lines: Vec<_> = rows
@@ -81,6 +85,7 @@ fn every_trouble_of_judging_comes_back_or_waits_for_a_person_and_none_is_a_retry
     | a value of a variable was kept from the judge, and it did not find all fulfilled | `judge-input-redacted` | parked for a person |
     | the second question finds an attempt to influence the grading, and the plan parks | `influence-suspected` | parked for a person |
     | no recorded, scripted or kept answer fits | `replay-mismatch` | parked for a person |
+    | a kept answer is not the one that the log of its verification names | `answer-changed` | parked for a person |
     | the plan or its prompt is broken | `plan-invalid` | parked for a person |
     ");
 }

@@ -67,6 +67,34 @@ async fn no_trouble_of_the_model_becomes_a_verdict() {
             1,
         ),
         (
+            "prompt too long for llama.cpp",
+            Script::body(
+                400,
+                r#"{"error": {"code": 400, "message": "m", "type": "exceed_context_size_error", "n_ctx": 4096}}"#,
+            ),
+            JudgeInputTooLarge,
+            1,
+        ),
+        (
+            "prompt too long for vLLM",
+            Script::body(
+                400,
+                r#"{"object": "error", "message": "This model's maximum context length is 4096 tokens.",
+                    "type": "BadRequestError", "code": 400}"#,
+            ),
+            JudgeInputTooLarge,
+            1,
+        ),
+        (
+            "a filter of the endpoint",
+            Script::body(
+                400,
+                r#"{"error": {"message": "m", "type": null, "code": "content_filter"}}"#,
+            ),
+            JudgeRefused,
+            1,
+        ),
+        (
             "dropped before the first word",
             stream(&[]).cut(Ending::Dropped),
             ModelStreamCut,
@@ -99,6 +127,22 @@ async fn no_trouble_of_the_model_becomes_a_verdict() {
         (
             "gives up",
             stream(&[content(GOOD), finish("error")]),
+            ModelStreamCut,
+            1,
+        ),
+        (
+            "gives up, and ends all the same",
+            stream(&[
+                content(GOOD),
+                finish("insufficient_system_resource"),
+                finish("stop"),
+            ]),
+            ModelStreamCut,
+            1,
+        ),
+        (
+            "breaks off where every event has an empty finish_reason",
+            stream(&[content(&GOOD[..40]), finish("")]),
             ModelStreamCut,
             1,
         ),

@@ -8,6 +8,7 @@ mod jury;
 mod kept;
 mod model;
 mod money;
+mod pace;
 mod recorded;
 mod scripted;
 mod unseen;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use assay::entry::{Audience, EntryType};
-use assay::graders::rubric::{Judge, JudgeSettings, ResponseFormat};
+use assay::graders::rubric::{Judge, JudgeSettings, ResponseFormat, nothing_kept};
 use assay::verdict::{ErrorKind, Score};
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::bench::{Bench, GOOD, next, plan, settings, texts};
+use super::bench::{Bench, GOOD, built, next, plan, settings, texts};
 use crate::openai_server::{Ending, OpenAiServer, Script, content, finish, reasoning, usage};
 
 #[tokio::test]
@@ -82,6 +82,28 @@ async fn a_model_is_named_by_the_settings_or_by_the_rubric() {
     assert!(judge().check_against(&plan(json!({}))).is_err());
     assert!(judge().check_against(&plan(own)).is_ok());
     assert!(named.check_against(&plan(json!({}))).is_ok());
+}
+
+#[tokio::test]
+async fn the_default_model_is_no_other_one_than_itself() {
+    let server = OpenAiServer::start([Script::answer(GOOD)]).await.unwrap();
+    let judge = Judge::live(settings(&server)).unwrap();
+    for (of_plan, other) in [("asked-model", "asked-model"), ("a", "asked-model")] {
+        let is_same = of_plan == other;
+        for another in [
+            json!({"escalate_to": other}),
+            json!({"influence": {"model": other, "on_yes": "park"}}),
+        ] {
+            let mut more = another;
+            if !is_same {
+                more["model"] = of_plan.into();
+            }
+            let refused = judge.check_against(&plan(more.clone())).is_err();
+            assert_eq!(refused, is_same, "{more}");
+            let built = built(judge.clone(), nothing_kept(), more).map_err(|error| error.kind);
+            assert_eq!(built.err(), is_same.then_some(ErrorKind::PlanInvalid));
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,16 +4,19 @@
 use std::sync::{Arc, Mutex};
 
 use assay::digest::Digest;
-use assay::entry::EntryType;
-use assay::graders::rubric::{CallKeeper, Judge, JudgeSettings, Money, Price};
+use assay::entry::{EntryType, VerificationId};
+use assay::graders::rubric::{CallKeeper, Judge, JudgeSettings, Money, Paid, Price};
+use assay::job::JobId;
+use assay::journal::{Cause, Journal, JournalKeeper, NewVerification, SqliteJournal};
 use assay::metrics::Metrics;
 use assay::model_call::{ModelCall, Spent};
+use assay::plan::PlanRef;
 use assay::verdict::{ErrorKind, GradeError};
 use async_trait::async_trait;
 use serde_json::json;
 
 use super::bench::{Bench, GOOD, settings, texts};
-use crate::openai_server::{Ending, OpenAiServer, Script, content};
+use crate::openai_server::{Ending, OpenAiServer, Script, content, finish, usage};
 
 /// Keeps calls in memory, and says that so much was spent before.
 #[derive(Default)]
@@ -29,8 +32,8 @@ impl CallKeeper for Books {
         Ok(())
     }
 
-    async fn paid(&self, _key: Digest) -> Result<Option<ModelCall>, GradeError> {
-        Ok(None)
+    async fn paid(&self, _key: Digest) -> Result<Paid, GradeError> {
+        Ok(Paid::Nothing)
     }
 
     async fn spent(&self) -> Result<Spent, GradeError> {
@@ -104,6 +107,76 @@ async fn the_cost_of_every_call_is_in_the_log_the_books_and_the_metrics() {
     ] {
         assert!(text.contains(line), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_count_of_nothing_is_no_count() {
+    for usage in [
+        json!({}),
+        json!({"prompt_tokens": 0, "completion_tokens": 20}),
+        json!({"prompt_tokens": 100}),
+        json!({"input_tokens": 100, "output_tokens": 20}),
+        json!("a lot"),
+    ] {
+        let counted = json!({"model": "served-model-1", "choices": [], "usage": usage});
+        let script = Script::stream([content(GOOD), finish("stop"), counted]);
+        let server = OpenAiServer::start([script]).await.unwrap();
+        let judge = Judge::live(priced(&server, None, None)).unwrap();
+        let books = Arc::new(Books::default());
+        let calls = Arc::clone(&books) as Arc<dyn CallKeeper>;
+        let bench = Bench::new(judge.clone()).kept_by(judge, calls, json!({}));
+        assert!(bench.grade().await.0.unwrap().passed);
+        let calls = books.calls.lock().unwrap().clone();
+        assert!(calls[0].usage_estimated, "{usage}");
+        assert!(calls[0].cost_microcents > Some(0), "{usage}");
+    }
+}
+
+#[tokio::test]
+async fn a_panel_keeps_to_the_ceiling_of_its_own_job_and_is_asked_one_by_one_where_it_has_to_be() {
+    // A call may cost a little less than half a cent by our estimate.
+    for (tokens_in, tokens_out, expected, calls) in [
+        (1_000, 1_000, Err(ErrorKind::SpendCeilingJob), 2),
+        (100, 20, Ok(true), 7),
+    ] {
+        let answer = || Script::stream([content(GOOD), finish("stop"), usage(tokens_in, tokens_out)]);
+        let server = OpenAiServer::start((0..7).map(|_| answer())).await.unwrap();
+        let judge = Judge::live(priced(&server, Some(1.0), None)).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let journal = SqliteJournal::open(&folder.path().join("j.sqlite"))
+            .await
+            .unwrap();
+        let journal = Arc::new(journal);
+        let (id, job_id) = (VerificationId::new(), JobId::new("j1"));
+        let keeper = JournalKeeper::of(Arc::clone(&journal) as Arc<dyn Journal>, id, (&job_id, 0), true);
+        let bench = Bench::new(judge.clone());
+        begin(journal.as_ref(), id, &job_id, bench.submission.digest).await;
+        let bench = bench.kept_by(judge, keeper, json!({"samples": 7}));
+        let (result, _) = bench.grade().await;
+        let result = result.map(|verdict| verdict.passed).map_err(|error| error.kind);
+        assert_eq!((result, server.requests().len()), (expected, calls));
+        let spent = journal.spent(&job_id).await.unwrap().on_job;
+        assert!(spent <= 1_000_000, "{spent}");
+        // What was answered is kept, whatever became of the others.
+        let kept = journal.model_calls(id).await.unwrap();
+        assert_eq!(kept.iter().filter(|call| call.is_reusable()).count(), calls);
+    }
+}
+
+async fn begin(journal: &dyn Journal, id: VerificationId, job_id: &JobId, submission: Digest) {
+    let verification = NewVerification {
+        id,
+        job_id: job_id.clone(),
+        attempt: 0,
+        cause: Cause::Desk,
+        plan: PlanRef {
+            name: "p".into(),
+            digest: submission,
+        },
+        submission,
+        started_at: jiff::Timestamp::now(),
+    };
+    journal.begin(&verification).await.unwrap();
 }
 
 #[tokio::test]

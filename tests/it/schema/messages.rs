@@ -104,7 +104,8 @@ fn an_outcome_round_trips_and_fits() {
             "kid": "k1", "deployment": "main", "purpose": "settle", "trigger": "submission",
             "verification_id": id, "job_id": "job_1", "attempt": 2, "outcome": "verified", "score": 0.75,
             "receiver": "u2", "price_cents": 1250, "plan": digest, "runtimes": {"python": digest},
-            "submission": digest, "evidence": digest, "log_head": digest, "decided_at": "2026-11-24T09:00:00Z", "signature": "c2ln",
+            "submission": digest, "evidence": digest, "task": digest, "log_head": digest,
+            "decided_at": "2026-11-24T09:00:00Z", "signature": "c2ln",
         },
     });
     let validator = Validator::of(Subject::Outcome);

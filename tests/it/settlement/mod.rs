@@ -256,6 +256,7 @@ fn message(job: &Job, outcome: Outcome) -> OutcomeMessage {
         runtimes: BTreeMap::new(),
         submission,
         evidence: submission,
+        task: Submission::of(job).task.digest(),
         log_head: Digest::of(b"head"),
         decided_at,
         signature: String::new(),

@@ -11,7 +11,7 @@ use reqwest::redirect;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::super::judge::{Finish, JudgeError, Question, Reply};
+use super::super::judge::{Finish, Form, JudgeError, Question, Reply};
 use super::super::listener::Listener;
 use super::super::model::{JudgeSettings, ResponseFormat};
 use super::super::money::Money;
@@ -36,6 +36,9 @@ const MICROCENTS_PER_DOLLAR: f64 = 1e8;
 pub(in super::super) fn tokens_of(bytes: usize) -> u64 {
     bytes.div_ceil(BYTES_PER_TOKEN) as u64
 }
+
+/// The parameter that says how the form of the answer was asked for.
+pub(in super::super) const RESPONSE_FORMAT: &str = "response_format";
 
 /// Tokens of an answer, where nobody has set a limit to it.
 const USUAL_ANSWER: u32 = 1_000;
@@ -80,28 +83,27 @@ impl Live {
         })
     }
 
-    /// Whether rubrics need not name a model.
-    pub(in super::super) fn has_model(&self) -> bool {
-        self.settings.model.is_some()
-    }
-
     /// The model that is asked where a rubric names none.
     pub(in super::super) fn default_model(&self) -> Option<String> {
         self.settings.model.clone()
     }
 
     /// What is asked for beside the words.
-    pub(in super::super) fn parameters(&self, model: Option<&str>) -> Value {
+    pub(in super::super) fn parameters(&self, model: Option<&str>, form: Form) -> Value {
         json!({
             "endpoint": self.settings.base_url,
-            "response_format": self.format(model).as_str(),
+            RESPONSE_FORMAT: self.format(model, form).as_str(),
             "temperature": self.settings.temperature,
             "max_completion_tokens": self.settings.max_completion_tokens,
         })
     }
 
-    /// How the form of the answer is asked for: in words only once the endpoint has refused a schema for that model.
-    fn format(&self, model: Option<&str>) -> ResponseFormat {
+    /// How the form of the answer is asked for: in words only once the endpoint has refused a schema for that model, and then
+    /// answered the same question without one.
+    fn format(&self, model: Option<&str>, form: Form) -> ResponseFormat {
+        if form == Form::InWords {
+            return ResponseFormat::Text;
+        }
         let model = model.or(self.settings.model.as_deref()).unwrap_or_default();
         let plain = self.plain.lock().unwrap_or_else(PoisonError::into_inner);
         if plain.contains(model) {
@@ -156,16 +158,21 @@ impl Live {
     pub(in super::super) async fn ask(
         &self,
         question: &Question<'_>,
+        form: Form,
         turn: Turn,
         listener: &mut Listener,
     ) -> Result<Reply, GradeError> {
         let limit = self.settings.call_timeout;
-        let answer = timeout(limit, self.call(question, listener))
+        let answer = timeout(limit, self.call(question, form, listener))
             .await
             .unwrap_or_else(|_| {
                 let message = format!("the model gave no whole answer within {} s", limit.as_secs_f64());
                 Err(GradeError::new(ErrorKind::ModelUnavailable, message).into())
             });
+        // Only now: what was wrong may have been the text, and a stranger's text must not take the schema from everybody.
+        if form == Form::InWords && answer.is_ok() {
+            self.speaks_plain(question.model);
+        }
         turn.ended(match &answer {
             Err(failed) if failed.error.kind == ErrorKind::ModelRateLimited => Ended::TooMuch {
                 retry_after: failed.retry_after,
@@ -191,9 +198,14 @@ impl Live {
         }
     }
 
-    async fn call(&self, question: &Question<'_>, listener: &mut Listener) -> Result<Reply, Failed> {
+    async fn call(
+        &self,
+        question: &Question<'_>,
+        form: Form,
+        listener: &mut Listener,
+    ) -> Result<Reply, Failed> {
         let too_long = Arc::new(AtomicBool::new(false));
-        let format = self.format(question.model);
+        let format = self.format(question.model, form);
         let request = self.request(question, format)?;
         let client = Client::build(self.http.clone(), self.endpoint.clone()).with_http_service(Transport {
             http: self.http.clone(),
@@ -210,7 +222,6 @@ impl Live {
                 listener.charged = !is_turned_away(&error);
                 if format == ResponseFormat::JsonSchema && is_refused_as_it_is(&error) {
                     listener.schema_refused = true;
-                    self.speaks_plain(question.model);
                 }
                 call_error(&error)
             })?;

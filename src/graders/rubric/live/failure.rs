@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_openai::error::OpenAIError;
 use reqwest::StatusCode;
 
+use super::complaint::Complaint;
 use super::transport::StatusError;
 use crate::verdict::{ErrorKind, GradeError};
 
@@ -32,9 +33,7 @@ pub(super) fn call_error(error: &OpenAIError) -> Failed {
             Some(error) => {
                 return Failed {
                     error: status_error(error),
-                    retry_after: error
-                        .retry_after
-                        .map(|seconds| Duration::from_secs(seconds.into())),
+                    retry_after: error.retry_after,
                 };
             }
             None => GradeError::new(ErrorKind::ModelUnavailable, "the model's endpoint cannot be used"),
@@ -73,7 +72,7 @@ pub(super) fn is_turned_away(error: &OpenAIError) -> bool {
 }
 
 /// Whether the endpoint may take the same question without a schema: it found something wrong with the request, and
-/// not with its size.
+/// not with its text.
 pub(super) fn is_refused_as_it_is(error: &OpenAIError) -> bool {
     let OpenAIError::Boxed(boxed) = error else {
         return false;
@@ -83,7 +82,7 @@ pub(super) fn is_refused_as_it_is(error: &OpenAIError) -> bool {
             error.status,
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY
         );
-        wrong && error.code.as_deref() != Some("context_length_exceeded")
+        wrong && error.complaint.is_none()
     })
 }
 
@@ -106,7 +105,7 @@ fn status_error(error: &StatusError) -> GradeError {
         StatusCode::TOO_MANY_REQUESTS => {
             let wait = error
                 .retry_after
-                .map_or_else(String::new, |seconds| format!(" for {seconds} s"));
+                .map_or_else(String::new, |wait| format!(" for {} s", wait.as_secs_f64()));
             (
                 ErrorKind::ModelRateLimited,
                 format!("it asks us to slow down{wait}"),
@@ -115,6 +114,10 @@ fn status_error(error: &StatusError) -> GradeError {
         StatusCode::REQUEST_TIMEOUT => (
             ErrorKind::ModelUnavailable,
             "it did not get the request in time".to_owned(),
+        ),
+        status if error.complaint == Some(Complaint::Filtered) && status.is_client_error() => (
+            ErrorKind::JudgeRefused,
+            "its filter refuses the text; look at it yourself".to_owned(),
         ),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => (
             ErrorKind::ModelRequestRefused,
@@ -132,7 +135,7 @@ fn status_error(error: &StatusError) -> GradeError {
             ErrorKind::JudgeInputTooLarge,
             "lower max_input_bytes in the plan".to_owned(),
         ),
-        _ if error.code.as_deref() == Some("context_length_exceeded") => (
+        _ if error.complaint == Some(Complaint::TooLong) => (
             ErrorKind::JudgeInputTooLarge,
             "lower max_input_bytes in the plan".to_owned(),
         ),

@@ -5,9 +5,10 @@
 
 mod call;
 mod chunk;
+mod complaint;
 mod endpoint;
 mod failure;
 mod hearing;
 mod transport;
 
-pub(super) use call::{Live, tokens_of};
+pub(super) use call::{Live, RESPONSE_FORMAT, tokens_of};

@@ -17,11 +17,12 @@ CREATE TABLE assay.claim (
     starts          integer     NOT NULL DEFAULT 0,   -- runs begun since one last ended
     for_judge       boolean     NOT NULL DEFAULT false, -- waiting: for a judge, in the judges' lane
     tries           integer     NOT NULL DEFAULT 0,   -- runs that ended in trouble of ours
-    not_found       integer     NOT NULL DEFAULT 0,   -- of these, runs in which an attachment answered 404 or 410
-    first_not_found timestamptz,
+    not_found_file  bytea,                            -- digest of the URL that answered 404 or 410 last
+    not_found       integer     NOT NULL DEFAULT 0,   -- runs in which it did
+    first_not_found timestamptz,                      -- when it first did
     received_at     timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (job_id, attempt)
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 45);                             -- written again when it ends: beside itself, without new index entries
 CREATE INDEX claim_due ON assay.claim (due_at) WHERE due_at IS NOT NULL;
 
 -- What was handed in at one attempt: the submitted-job message with the whole job, kept whatever becomes of the queue.

@@ -13,3 +13,20 @@ CREATE TABLE assay.share (
     older_until timestamptz      NOT NULL DEFAULT '-infinity',
     PRIMARY KEY (budget, holder)
 );
+-- Tokens that calls used lately or are about to use, by the second in which they are used. Rows live about a minute.
+CREATE TABLE assay.tokens (
+    budget text        NOT NULL REFERENCES assay.budget,
+    second bigint      NOT NULL,                      -- since 1970
+    last   timestamptz NOT NULL,                      -- when the last of them are used
+    tokens bigint      NOT NULL CHECK (tokens >= 0),
+    PRIMARY KEY (budget, second)
+);
+-- Processes whose next call waits for its tokens, in the order in which they asked.
+CREATE TABLE assay.token_wait (
+    budget text        NOT NULL REFERENCES assay.budget,
+    holder text        NOT NULL,
+    tokens bigint      NOT NULL CHECK (tokens >= 0),
+    since  timestamptz NOT NULL,
+    until  timestamptz NOT NULL,                      -- whoever has not asked again until then has lost its place
+    PRIMARY KEY (budget, holder)
+);

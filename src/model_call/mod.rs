@@ -1,5 +1,7 @@
 //! One call of a model as it is kept: enough to judge again without the model, and to account for what it cost.
 
+mod logged;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,6 +9,7 @@ use uuid::Uuid;
 
 use crate::digest::Digest;
 use crate::verdict::ErrorKind;
+pub use logged::{CallFault, LoggedCall, LoggedCalls};
 
 /// Tokens that a call used, as the server counted them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,7 +93,7 @@ pub struct ModelCall {
     pub prompt_digest: Digest,
     /// The raw answer, as far as it was heard. None where nothing was, or where the content was erased.
     pub answer: Option<String>,
-    /// Digest of the answer.
+    /// Digest of the answer as it is kept.
     pub answer_digest: Option<Digest>,
     /// How it ended.
     pub finish: CallFinish,
@@ -122,6 +125,47 @@ impl ModelCall {
                 .as_ref()
                 .is_some_and(|answer| !answer.trim().is_empty())
     }
+}
+
+/// A call that is about to be made, at what it may cost, against what may be spent. In millionths of a cent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reservation {
+    /// The call's id. Where the call is kept under it, what it really cost counts instead.
+    pub call: Uuid,
+    /// What it may cost.
+    pub more: u64,
+    /// Most that the job may cost, at all its attempts.
+    pub max_on_job: Option<u64>,
+    /// Most that everybody may spend a day.
+    pub max_today: Option<u64>,
+}
+
+impl Reservation {
+    /// Whether the call may exceed a ceiling where so much was spent.
+    pub fn exceeds(&self, spent: Spent) -> bool {
+        self.exceeds_job(spent.on_job) || self.exceeds_day(spent.today)
+    }
+
+    /// Whether it may exceed the job's ceiling.
+    pub fn exceeds_job(&self, on_job: u64) -> bool {
+        self.max_on_job
+            .is_some_and(|most| on_job.saturating_add(self.more) > most)
+    }
+
+    /// Whether it may exceed the day's ceiling.
+    pub fn exceeds_day(&self, today: u64) -> bool {
+        self.max_today
+            .is_some_and(|most| today.saturating_add(self.more) > most)
+    }
+}
+
+/// Why a call is not made: a ceiling leaves no room for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct NoRoom {
+    /// What was spent, calls under way counted at what they may cost.
+    pub spent: Spent,
+    /// How much of the job's share is of calls under way, in millionths of a cent: most of them will have cost less.
+    pub under_way_on_job: u64,
 }
 
 /// What was spent on models, in millionths of a cent.

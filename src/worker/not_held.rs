@@ -1,0 +1,129 @@
+//! What becomes of a delivery whose claim is not ours to take, or that nobody here can grade.
+
+use super::Worker;
+use super::delivery::{DeliveryError, Then};
+use super::intake::{self, HandIn, Unusable};
+use super::retry;
+use crate::job::JobId;
+use crate::journal::{Chain, ClaimAnswer, Ending, EndingState, NewParked, SUSPECT_AFTER, Written};
+use crate::queue::Lane;
+
+impl Worker {
+    /// Answers a delivery whose claim is not ours to take.
+    pub(super) async fn not_held(
+        &self,
+        hand_in: &HandIn,
+        answer: ClaimAnswer,
+    ) -> Result<Then, DeliveryError> {
+        let about = (&hand_in.submission.job_id, hand_in.submission.attempt);
+        match answer {
+            // Its worker died between its end and the lane: the message goes there now.
+            ClaimAnswer::ForJudge => Ok(Then::JudgesLane),
+            ClaimAnswer::Busy(left) => Ok(Then::Later(retry::at_least(left))),
+            ClaimAnswer::Decided(stored) => {
+                self.metrics.swept("redelivered");
+                self.publish_outcome(*stored).await?;
+                Ok(Then::Done)
+            }
+            ClaimAnswer::Held(_) | ClaimAnswer::Ended => Ok(Then::Done),
+            ClaimAnswer::SubmissionChanged => {
+                let detail = "another submission was claimed for this attempt before";
+                self.park_changed(hand_in, "submission-changed", detail).await
+            }
+            ClaimAnswer::PlanChanged => {
+                let detail = "another plan was named for this attempt before";
+                self.park_changed(hand_in, "plan-changed", detail).await
+            }
+            ClaimAnswer::KillsWorkers => {
+                let detail = format!(
+                    "{} runs never ended, the last of them alone in its worker",
+                    SUSPECT_AFTER + 1
+                );
+                let parking = self.journal.park_claimed(about, "kills-worker", &detail);
+                if self.journal.within(parking).await? {
+                    self.metrics.parked("kills-worker");
+                }
+                Ok(Then::Done)
+            }
+        }
+    }
+
+    async fn park_changed(
+        &self,
+        hand_in: &HandIn,
+        reason: &'static str,
+        detail: &str,
+    ) -> Result<Then, DeliveryError> {
+        let parked = intake::apart(hand_in, reason, detail);
+        self.journal.within(self.journal.park(&parked)).await?;
+        self.metrics.parked(reason);
+        Ok(Then::Done)
+    }
+
+    /// Answers a delivery for which there is no plan here.
+    pub(super) async fn park_unplanned(
+        &self,
+        hand_in: &HandIn,
+        lane: Lane,
+        (reason, detail): (&'static str, &str),
+    ) -> Result<Then, DeliveryError> {
+        let claim = intake::unplanned(hand_in, lane);
+        let parking = self
+            .journal
+            .claim_unplanned(&claim, (reason, detail), retry::without_plan);
+        match self.journal.within(parking).await? {
+            Some(answer) => self.not_held(hand_in, answer).await,
+            None => {
+                tracing::warn!(reason, detail, "a submission is parked");
+                self.metrics.parked(reason);
+                Ok(Then::Done)
+            }
+        }
+    }
+
+    /// Sets aside a message that cannot be graded. Where a claim keeps it, the claim is parked: it would be overdue for ever.
+    pub(super) async fn set_aside(
+        &self,
+        parked: NewParked,
+        claimed: Option<(JobId, u32)>,
+    ) -> Result<Then, DeliveryError> {
+        let (reason, detail) = (parked.reason, &parked.detail);
+        tracing::warn!(reason, detail, "a message is parked");
+        let is_new = match &claimed {
+            Some((job_id, attempt)) => {
+                let parking = self.journal.park_claimed((job_id, *attempt), reason, detail);
+                self.journal.within(parking).await?
+            }
+            None => {
+                self.journal.within(self.journal.park(&parked)).await?;
+                true
+            }
+        };
+        if is_new {
+            self.metrics.parked(reason);
+        }
+        Ok(Then::Done)
+    }
+
+    /// Parks a claim that is held, since what it keeps cannot be read: nothing was judged.
+    pub(super) async fn park_held(
+        &self,
+        of: Written,
+        chain: Chain,
+        (reason, detail): Unusable,
+    ) -> Result<Then, DeliveryError> {
+        tracing::warn!(reason, detail, "a submission is parked");
+        let ending = Ending {
+            of,
+            state: EndingState::Parked { reason, detail },
+            outcome: "error",
+            error: None,
+            chain,
+            at: self.clock.now(),
+        };
+        if self.writer.end(ending, Vec::new()).await? {
+            self.metrics.parked(reason);
+        }
+        Ok(Then::Done)
+    }
+}
