@@ -2,43 +2,83 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
 
 use crate::load;
+use crate::model::Model;
 use crate::site::Site;
 
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Takes so many jobs through, one after the other, whose check runs for a while; gives back the age of each entry when it
-/// was first seen.
-pub(crate) async fn ages(site: &Site, jobs: u32) -> Vec<Duration> {
+/// What was seen of jobs whose judge writes for a second.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Age of each entry when it was first seen.
+    pub(crate) ages: Vec<Duration>,
+    /// From the model's first token to the first entry with its words, for each job.
+    pub(crate) first_words: Vec<Duration>,
+}
+
+/// Takes so many jobs through, one after the other, from the number `from` on.
+pub(crate) async fn seen(site: &Site, model: &Model, from: u32, jobs: u32) -> Seen {
     let mut connection = PgConnection::connect(&site.database).await.unwrap();
-    let mut ages = Vec::new();
-    for job in 0..jobs {
+    let mut seen = Seen::default();
+    for job in from..from + jobs {
         load::publish_slow(site, job).await;
-        let mut seen = 0;
+        let verification = claimed(&mut connection, &load::slow_id(job)).await;
+        let mut next = 0;
+        let mut has_words = false;
         loop {
-            let rows: Vec<(i32, f64, bool)> = sqlx::query_as(
-                "SELECT l.seq, extract(epoch FROM clock_timestamp() - l.created_at)::float8, v.ended_at IS NOT NULL
-                 FROM assay.verification v JOIN assay.log l ON l.verification_id = v.id
-                 WHERE v.job_id = $1 AND l.seq >= $2 ORDER BY l.seq",
+            let rows: Vec<(i32, String, f64)> = sqlx::query_as(
+                "SELECT seq, type, extract(epoch FROM clock_timestamp() - created_at)::float8
+                 FROM assay.log WHERE verification_id = $1 AND seq >= $2 ORDER BY seq",
             )
-            .bind(load::slow_id(job))
-            .bind(seen)
+            .bind(verification)
+            .bind(next)
             .fetch_all(&mut connection)
             .await
             .unwrap();
-            seen += i32::try_from(rows.len()).unwrap();
-            ages.extend(
-                rows.iter()
-                    .map(|(_, seconds, _)| Duration::from_secs_f64(seconds.max(0.0))),
-            );
-            if rows.iter().any(|(_, _, ended)| *ended) {
+            for (seq, kind, age) in rows {
+                next = seq + 1;
+                seen.ages.push(Duration::from_secs_f64(age.max(0.0)));
+                if kind == "reasoning" && !has_words {
+                    has_words = true;
+                    let since = Timestamp::now().duration_since(model.last_first_token());
+                    seen.first_words.push(since.try_into().unwrap());
+                }
+            }
+            if has_ended(&mut connection, verification).await {
                 break;
             }
             tokio::time::sleep(LOOK).await;
         }
     }
-    ages
+    seen
+}
+
+/// Waits until a worker holds the job.
+async fn claimed(connection: &mut PgConnection, job: &str) -> Uuid {
+    loop {
+        let held: Option<Uuid> =
+            sqlx::query_scalar("SELECT verification_id FROM assay.claim WHERE job_id = $1")
+                .bind(job)
+                .fetch_optional(&mut *connection)
+                .await
+                .unwrap();
+        match held {
+            Some(held) => return held,
+            None => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+async fn has_ended(connection: &mut PgConnection, verification: Uuid) -> bool {
+    sqlx::query_scalar("SELECT ended_at IS NOT NULL FROM assay.verification WHERE id = $1")
+        .bind(verification)
+        .fetch_one(connection)
+        .await
+        .unwrap()
 }

@@ -49,10 +49,10 @@ pub(crate) fn id(number: u32) -> String {
     format!("bench-{number:08}")
 }
 
-/// Jobs whose check runs for a while have ids above those of all others.
+/// Jobs whose judge writes for a while have ids above those of all others.
 const SLOW: u32 = 90_000_000;
 
-/// The id of a job whose check runs for a while.
+/// The id of a job whose judge writes for a while.
 pub(crate) fn slow_id(number: u32) -> String {
     id(SLOW + number)
 }
@@ -108,7 +108,7 @@ pub(crate) async fn publish(site: &Site, numbers: Range<u32>) {
     connection.close(200, "done".into()).await.unwrap();
 }
 
-/// Publishes a job whose check runs for a while.
+/// Publishes a job whose judge writes for a while.
 pub(crate) async fn publish_slow(site: &Site, number: u32) {
     publish(site, SLOW + number..SLOW + number + 1).await;
 }

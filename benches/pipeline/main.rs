@@ -16,6 +16,7 @@
 mod entries;
 mod floor;
 mod load;
+mod model;
 mod process;
 mod site;
 
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use load::Outcomes;
+use model::Model;
 use process::{Cost, Process, Servers};
 use site::{Site, Template};
 
@@ -164,21 +166,34 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
     rate
 }
 
-/// From a job's publishing to its outcome, while jobs come evenly at `rate` a second; and what an entry takes to be there
-/// for everybody, on an idle system and at that rate.
+/// From a job's publishing to its outcome, while jobs come evenly at `rate` a second; and what the entries of a judge that
+/// still writes take to be there for everybody, on an idle system and at that rate.
 async fn latency(rate: f64, seconds: u32) {
     let site = Site::fresh().await;
-    let process = Process::worker(&site);
-    // The first compiles the check.
-    entries::ages(&site, 1).await;
-    print_times("an entry, idle", &entries::ages(&site, 10).await);
+    let model = Model::start().await;
+    let process = Process::judging(&site, &model.base_url);
+    // The first connects.
+    entries::seen(&site, &model, 0, 1).await;
+    let idle = entries::seen(&site, &model, 1, 10).await;
     let time = Duration::from_secs(u64::from(seconds));
-    let (times, ages) = tokio::join!(
+    let (times, loaded) = tokio::join!(
         load::steadily(&site, rate, time),
-        entries::ages(&site, 2 * seconds)
+        entries::seen(&site, &model, 11, seconds / 2)
     );
     process.end();
-    print_times(&format!("an entry, at {rate:.0} jobs/s"), &ages);
+    for (seen, when) in [
+        (&idle, "idle".to_owned()),
+        (&loaded, format!("at {rate:.0} jobs/s")),
+    ] {
+        print_times(
+            &format!("from an entry's happening until it is read, {when}"),
+            &seen.ages,
+        );
+        print_times(
+            &format!("from a model's first token to its entry, {when}"),
+            &seen.first_words,
+        );
+    }
     print_times(&format!("from submission to outcome at {rate:.0} jobs/s"), &times);
     site.remove().await;
 }

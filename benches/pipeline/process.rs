@@ -32,13 +32,27 @@ pub(crate) struct Servers {
 impl Process {
     /// `assay work`.
     pub(crate) fn worker(site: &Site) -> Self {
+        Self::start(Self::work(site), site)
+    }
+
+    /// The same, with a model to ask.
+    pub(crate) fn judging(site: &Site, base_url: &str) -> Self {
+        let mut command = Self::work(site);
+        command
+            .env("OPENAI_BASE_URL", base_url)
+            .env("OPENAI_API_KEY", "none")
+            .env("ASSAY_MODEL", "bench");
+        Self::start(command, site)
+    }
+
+    fn work(site: &Site) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_assay"));
         command
             .arg("work")
             .env("ASSAY_AMQP_URL", &site.amqp)
             .env("ASSAY_DATABASE_URL", &site.database)
             .env("ASSAY_LOG", "warn");
-        Self::start(command, site)
+        command
     }
 
     /// This program, as the floor.

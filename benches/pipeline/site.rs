@@ -75,16 +75,12 @@ impl Site {
              expected = { file = \"expected.txt\" }\n",
         )
         .unwrap();
-        std::fs::create_dir_all(folder.join("graders/checks")).unwrap();
-        std::fs::copy(
-            "tests/fixtures/check/never-ends/loops.wat",
-            folder.join("graders/checks/loops.wat"),
-        )
-        .unwrap();
+        std::fs::create_dir_all(folder.join("prompts")).unwrap();
+        std::fs::copy("prompts/rubric.md", folder.join("prompts/rubric.md")).unwrap();
         std::fs::write(
             folder.join("graders/plans/slow.toml"),
-            "[[graders]]\nname = \"slow\"\nkind = \"check\"\nscript = \"loops.wat\"\nfuel = 300_000_000\n\
-             on_exhausted = \"fail\"\n",
+            "[[graders]]\nname = \"good\"\nkind = \"rubric\"\nprompt = \"rubric\"\n\
+             criteria = [{ id = \"good\", text = \"It is good.\", evidence = \"none\" }]\n",
         )
         .unwrap();
         std::fs::write(

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use super::Worker;
@@ -17,6 +16,7 @@ use super::intake::{self, HandIn, Intake, Message};
 use super::outcome::Unsigned;
 use super::recorder;
 use super::retry::{self, Next};
+use super::running::Entered;
 use crate::causes::in_full;
 use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
@@ -38,6 +38,9 @@ use crate::verify::{collect_hand_in, undecided, verify};
 
 /// An outcome that was published again and is still not confirmed is published once more after this long.
 pub(super) const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
+
+/// How long a worker that stops waits for the broker to confirm what is decided.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A job that has waited for a judge for so long is brought back by the sweeper when judges have nothing to do.
 const JUDGES_LANE_PATIENCE: Duration = Duration::from_secs(20);
@@ -69,7 +72,7 @@ struct Run {
     of: Written,
     held: Held,
     chain: Chain,
-    cancel: CancellationToken,
+    entered: Entered,
 }
 
 impl Worker {
@@ -127,14 +130,12 @@ impl Worker {
             ..hand_in
         };
         let run = Run {
-            cancel: self.running.enter(id),
+            entered: self.running.enter(id),
             of,
             held,
             chain,
         };
-        let then = self.run(&hand_in, &plan, lane, run).instrument(span).await;
-        self.running.leave(id);
-        then
+        self.run(&hand_in, &plan, lane, run).instrument(span).await
     }
 
     /// Grades a claimed hand-in, commits how it ended, and publishes what follows.
@@ -143,18 +144,26 @@ impl Worker {
             of,
             held,
             chain,
-            cancel,
+            entered,
         } = run;
+        let cancel = &entered.cancel;
         let began = Instant::now();
         // What is suspected of killing its worker runs when nobody else does.
         let suspected = held.starts > SUSPECT_AFTER;
         let (_alone, _beside) = if suspected {
-            (Some(self.alone.write().await), None)
+            // Whoever is before it has ended by then; it is no killer for having waited behind others of its kind.
+            let Ok(alone) = timeout(self.settings.verification_limit, self.alone.write()).await else {
+                return Ok(Then::Later(retry::at_least(self.settings.lease)));
+            };
+            if !self.journal.within(self.journal.begins_alone(&of)).await? {
+                return Ok(Then::Done);
+            }
+            (Some(alone), None)
         } else {
             (None, Some(self.alone.read().await))
         };
         let (log, reader) = Log::new(self.clock.clone(), hand_in.submission.secrets.clone());
-        let recording = recorder::record(&self.writer, &of, chain, reader, &cancel);
+        let recording = recorder::record(&self.writer, &of, chain, reader, cancel);
         let context = Context {
             log,
             clock: self.clock.clone(),
@@ -376,10 +385,20 @@ impl Worker {
             traceparent,
         };
         let began = Instant::now();
-        self.queue.publish(outgoing).await?;
+        tokio::select! {
+            published = self.queue.publish(outgoing) => published?,
+            // It is stored: another worker publishes it.
+            () = self.patience_ends() => return Err(QueueError::Closed.into()),
+        }
         self.metrics.confirmed(began.elapsed());
         self.confirmed.note(job_id, attempt, verification_id);
         Ok(())
+    }
+
+    /// A worker that stops waits no longer than this for a broker that does not answer.
+    pub(super) async fn patience_ends(&self) {
+        self.stopping.cancelled().await;
+        tokio::time::sleep(FAREWELL).await;
     }
 
     fn new_verification(&self, hand_in: &HandIn, plan: &Plan) -> NewVerification {

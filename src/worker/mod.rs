@@ -96,6 +96,12 @@ pub struct Worker {
     /// Held for reading by every run, for writing by one that must be alone.
     alone: RwLock<()>,
     running: Running,
+    /// Held by whatever the sweeper has under way: what it takes on beside the deliveries is bounded, too.
+    swept: Arc<Semaphore>,
+    /// The same for outcomes that it publishes again.
+    republished: Arc<Semaphore>,
+    /// Fires when the worker takes nothing more.
+    stopping: CancellationToken,
     /// Fires when what runs is called off, at the end of a drain.
     called_off: CancellationToken,
 }
@@ -127,6 +133,9 @@ impl Worker {
             judge_slots: Arc::new(Semaphore::new(settings.judge_slots)),
             alone: RwLock::default(),
             running: Running::default(),
+            swept: Arc::new(Semaphore::new(sweeper::permits(&settings))),
+            republished: Arc::new(Semaphore::new(sweeper::ROUND)),
+            stopping: CancellationToken::new(),
             called_off: CancellationToken::new(),
             journal,
             market,

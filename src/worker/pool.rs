@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -47,18 +47,38 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> Result<Drained
     let slots = u16::try_from(worker.settings.judge_slots)
         .unwrap_or(u16::MAX)
         .max(1);
-    let lanes = async {
-        tokio::try_join!(
-            consume(&worker, Lane::Submitted, worker.settings.prefetch, &tasks, &stop),
-            consume(&worker, Lane::Judge, slots, &tasks, &stop),
-            sweeper::drain_parked(&worker, &stop),
-        )
+    let looping = tokio::spawn({
+        let (worker, tasks, stop) = (Arc::clone(&worker), tasks.clone(), stop.clone());
+        async move {
+            let lanes = async {
+                tokio::try_join!(
+                    consume(&worker, Lane::Submitted, worker.settings.prefetch, &tasks, &stop),
+                    consume(&worker, Lane::Judge, slots, &tasks, &stop),
+                    sweeper::drain_parked(&worker, &stop),
+                )
+            };
+            let (consumed, ()) = tokio::join!(lanes, sweeper::sweep(&worker, &tasks, &stop));
+            // However it ended: nothing is taken any more.
+            stop.cancel();
+            consumed
+        }
+    });
+    stop.cancelled().await;
+    worker.stopping.cancel();
+    tracing::info!(
+        under_way = worker.running.count(),
+        "stopping: nothing more is taken"
+    );
+    // The grace period begins now, however long the loops take to end over a database or a broker that does not answer.
+    let grace_ends = Instant::now() + worker.settings.grace;
+    let consumed = match timeout_at(grace_ends, looping).await {
+        Ok(Ok(consumed)) => consumed,
+        // It panicked, which was told, or hangs: what is under way is finished or handed back all the same.
+        Ok(Err(_)) | Err(_) => Ok(((), (), ())),
     };
-    let sweeping = sweeper::sweep(&worker, &tasks, &stop);
-    let (consumed, ()) = tokio::join!(lanes, sweeping);
     tasks.close();
     let mut handed_back = 0;
-    if timeout(worker.settings.grace, tasks.wait()).await.is_err() {
+    if timeout_at(grace_ends, tasks.wait()).await.is_err() {
         handed_back = worker.running.count();
         tracing::info!(handed_back, "the grace period is over: what runs is handed back");
         worker.called_off.cancel();
@@ -144,7 +164,11 @@ impl Worker {
             body: Arc::unwrap_or_clone(body),
             traceparent,
         };
-        match self.queue.publish(outgoing).await {
+        let published = tokio::select! {
+            published = self.queue.publish(outgoing) => published,
+            () = self.patience_ends() => Err(QueueError::Closed),
+        };
+        match published {
             Ok(()) => {
                 acker.ack().await;
             }

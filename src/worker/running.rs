@@ -10,6 +10,20 @@ use crate::causes::in_full;
 use crate::entry::VerificationId;
 use crate::journal::GroupWriter;
 
+/// A verification that runs, until this is dropped: also where its task panics, whose lease nobody must lengthen.
+pub(super) struct Entered {
+    id: VerificationId,
+    /// Calls it off.
+    pub(super) cancel: CancellationToken,
+    running: Running,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.running.all().remove(&self.id);
+    }
+}
+
 /// What runs. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Running {
@@ -17,16 +31,15 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// A verification begins; the token calls it off.
-    pub(super) fn enter(&self, id: VerificationId) -> CancellationToken {
-        let token = CancellationToken::new();
-        self.all().insert(id, token.clone());
-        token
-    }
-
-    /// A verification has ended.
-    pub(super) fn leave(&self, id: VerificationId) {
-        self.all().remove(&id);
+    /// A verification begins.
+    pub(super) fn enter(&self, id: VerificationId) -> Entered {
+        let cancel = CancellationToken::new();
+        self.all().insert(id, cancel.clone());
+        Entered {
+            id,
+            cancel,
+            running: self.clone(),
+        }
     }
 
     /// How many there are.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -11,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::Worker;
 use super::delivery::{DeliveryError, REPUBLISH_AFTER, Then};
 use super::intake::Message;
+use super::settings::WorkerSettings;
 use crate::causes::in_full;
 use crate::digest::Digest;
 use crate::journal::{NewParked, Overdue, UnclaimedJob};
@@ -20,8 +22,11 @@ use crate::queue::{Destination, Lane, Outgoing, QueueError, Source};
 /// The broker's copy of a message comes first, where there is one.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Most rows of each kind that one round brings back.
-const ROUND: u32 = 128;
+/// Most that the sweeper has under way of each kind.
+pub(super) const ROUND: usize = 128;
+
+/// Most notices of one round.
+const NOTICES: u32 = 128;
 
 /// Longest wait for the confirmation of a notice.
 const NOTICE: Duration = Duration::from_secs(5);
@@ -31,6 +36,22 @@ const HANGING: Duration = Duration::from_secs(120);
 
 /// Rounds between two looks at the marketplace's table.
 const LOST_EVERY: u32 = 10;
+
+/// Submissions that a worker may bring back at a time, beside its deliveries.
+pub(super) fn permits(settings: &WorkerSettings) -> usize {
+    ROUND.min(usize::from(settings.prefetch / 4).max(1))
+}
+
+/// What there is room for.
+fn room(permits: &Semaphore) -> u32 {
+    u32::try_from(permits.available_permits().min(ROUND)).unwrap_or(u32::MAX)
+}
+
+fn note(what: &'static str, swept: Result<(), DeliveryError>) {
+    if let Err(error) = swept {
+        tracing::warn!(error = %in_full(&error), what, "the sweeper could not finish its round");
+    }
+}
 
 /// Sweeps until `stop` fires.
 pub(super) async fn sweep(worker: &Arc<Worker>, tasks: &TaskTracker, stop: &CancellationToken) {
@@ -46,9 +67,7 @@ pub(super) async fn sweep(worker: &Arc<Worker>, tasks: &TaskTracker, stop: &Canc
         pulse.beat();
         // Not dropped half-way when the worker stops: a BEGIN whose answer nobody awaited would leave its connection in a
         // transaction that nobody ends, and what is written over it later would never be committed.
-        if let Err(error) = worker.sweep_once(round, tasks).await {
-            tracing::warn!(error = %in_full(&error), "the sweeper could not finish its round");
-        }
+        worker.sweep_once(round, tasks).await;
     }
 }
 
@@ -95,45 +114,76 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
 }
 
 impl Worker {
-    async fn sweep_once(self: &Arc<Self>, round: u32, tasks: &TaskTracker) -> Result<(), DeliveryError> {
+    /// Each part by itself: one that fails must not keep the others from their work.
+    async fn sweep_once(self: &Arc<Self>, round: u32, tasks: &TaskTracker) {
         self.metrics.broker_losses(self.queue.losses());
         self.metrics.sandbox_children(self.sandbox.children());
-        for overdue in self
+        note("overdue submissions", self.bring_back_overdue(tasks).await);
+        note(
+            "submissions that wait for a judge",
+            self.bring_back_judged(tasks).await,
+        );
+        note("unconfirmed outcomes", self.publish_unconfirmed(tasks).await);
+        note("parked submissions", self.tell_parked().await);
+        if round.is_multiple_of(LOST_EVERY) {
+            note("unconfirmed disputes", self.send_disputes().await);
+            note("lost messages", self.look_for_lost(tasks).await);
+        }
+    }
+
+    async fn bring_back_overdue(self: &Arc<Self>, tasks: &TaskTracker) -> Result<(), DeliveryError> {
+        let room = room(&self.swept);
+        if room == 0 {
+            return Ok(());
+        }
+        let overdue = self
             .journal
-            .within(self.journal.overdue(GRACE, false, ROUND))
-            .await?
-        {
+            .within(self.journal.overdue(GRACE, false, room))
+            .await?;
+        for overdue in overdue {
             self.metrics.swept("overdue");
             self.bring_back(kept(overdue), Lane::Submitted, tasks);
         }
-        self.bring_back_judged(tasks).await?;
-        for stored in self
+        Ok(())
+    }
+
+    /// While the broker is down, those that wait for it are enough.
+    async fn publish_unconfirmed(self: &Arc<Self>, tasks: &TaskTracker) -> Result<(), DeliveryError> {
+        let room = room(&self.republished);
+        if room == 0 {
+            return Ok(());
+        }
+        let unconfirmed = self
             .journal
-            .within(self.journal.unconfirmed(REPUBLISH_AFTER, ROUND))
-            .await?
-        {
+            .within(self.journal.unconfirmed(REPUBLISH_AFTER, room))
+            .await?;
+        for stored in unconfirmed {
             self.metrics.swept("unconfirmed");
+            let permit = Arc::clone(&self.republished).try_acquire_owned();
             let worker = Arc::clone(self);
             tasks.spawn(async move {
+                let _permit = permit;
                 let published = worker.publish_outcome(stored).await;
                 if let Err(error) = published {
                     tracing::warn!(error = %in_full(&error), "an outcome still waits for the broker");
                 }
             });
         }
-        self.tell_parked().await?;
-        if round.is_multiple_of(LOST_EVERY) {
-            self.send_disputes().await?;
+        Ok(())
+    }
+
+    async fn look_for_lost(self: &Arc<Self>, tasks: &TaskTracker) -> Result<(), DeliveryError> {
+        let room = room(&self.swept);
+        if self.market.is_none() || room == 0 || !self.nothing_waits().await {
+            return Ok(());
         }
-        if self.market.is_some() && round.is_multiple_of(LOST_EVERY) && self.nothing_waits().await {
-            self.journal.within(self.journal.close_found()).await?;
-            let lost = self
-                .journal
-                .within(self.journal.unclaimed_jobs(self.settings.lost_after, ROUND))
-                .await?;
-            for job in lost {
-                self.bring_back_lost(job, tasks).await?;
-            }
+        self.journal.within(self.journal.close_found()).await?;
+        let lost = self
+            .journal
+            .within(self.journal.unclaimed_jobs(self.settings.lost_after, room))
+            .await?;
+        for job in lost {
+            self.bring_back_lost(job, tasks).await?;
         }
         Ok(())
     }
@@ -172,7 +222,7 @@ impl Worker {
     /// Submissions that wait for a judge while judges have nothing to do: their messages are lost. While every judge is busy,
     /// they only wait in a long lane.
     async fn bring_back_judged(self: &Arc<Self>, tasks: &TaskTracker) -> Result<(), DeliveryError> {
-        let idle = u32::try_from(self.judge_slots.available_permits()).unwrap_or(ROUND);
+        let idle = room(&self.judge_slots).min(room(&self.swept));
         if idle == 0 {
             return Ok(());
         }
@@ -190,7 +240,9 @@ impl Worker {
     /// Takes a message through as if it had been delivered; there is no broker to answer.
     fn bring_back(self: &Arc<Self>, message: Message, lane: Lane, tasks: &TaskTracker) {
         let worker = Arc::clone(self);
+        let permit = Arc::clone(&self.swept).try_acquire_owned();
         tasks.spawn(async move {
+            let _permit = permit;
             let _in_flight = worker.metrics.delivered("sweeper", true);
             let Message {
                 body, traceparent, ..
@@ -258,7 +310,11 @@ impl Worker {
     async fn tell_parked(&self) -> Result<(), DeliveryError> {
         let (count, oldest) = self.journal.within(self.journal.parked_open()).await?;
         self.metrics.parked_open(count, oldest);
-        for row in self.journal.within(self.journal.parked_unnoticed(ROUND)).await? {
+        for row in self
+            .journal
+            .within(self.journal.parked_unnoticed(NOTICES))
+            .await?
+        {
             let notice = json!({
                 "v": 1, "parked_id": row.id, "job_id": row.job_id, "attempt": row.attempt, "reason": row.reason,
                 "parked_at": row.parked_at,

@@ -233,6 +233,8 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
         assert!(writer.end(ending, links).await.unwrap());
     }
     worker.overdue(Duration::ZERO, false, 10).await.unwrap();
+    let lease_ends = "UPDATE assay.claim SET due_at = now() - interval '1 second' WHERE state = 'decided'";
+    deployment.owner.pool().execute(lease_ends).await.unwrap();
     let unconfirmed = worker.unconfirmed(Duration::ZERO, 10).await.unwrap();
     let [stored] = unconfirmed.as_slice() else {
         panic!("{unconfirmed:?}")

@@ -383,8 +383,9 @@ async fn hold(
         ..
     } = &new.verification;
     sqlx::query(
+        // The run of a suspect counts once it is alone (`begins_alone`): until then others may kill the worker.
         "UPDATE assay.claim
-         SET state = 'running', verification_id = $3, holder = $4, starts = starts + 1,
+         SET state = 'running', verification_id = $3, holder = $4, starts = least(starts + 1, $6),
              due_at = now() + $5 * interval '1 millisecond'
          WHERE job_id = $1 AND attempt = $2",
     )
@@ -393,6 +394,7 @@ async fn hold(
     .bind(id.uuid())
     .bind(holder)
     .bind(milliseconds(lease))
+    .bind(i64::from(SUSPECT_AFTER))
     .execute(&mut *connection)
     .await?;
     sqlx::query(

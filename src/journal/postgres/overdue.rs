@@ -35,8 +35,8 @@ pub struct UnclaimedJob {
 }
 
 impl PgJournal {
-    /// Claims that are overdue by more than `grace`, the longest overdue first; those that wait for a judge, or all others. They still have to be claimed: somebody else
-    /// may be faster.
+    /// Claims that are overdue by more than `grace`: some of those that are it the longest, so that not every sweeper takes
+    /// the same; those that wait for a judge, or all others. They still have to be claimed: somebody else may be faster.
     ///
     /// # Errors
     /// Where the database refuses.
@@ -47,10 +47,13 @@ impl PgJournal {
         limit: u32,
     ) -> Result<Vec<Overdue>, JournalError> {
         let rows = sqlx::query(
-            "SELECT job_id, attempt, message, traceparent FROM assay.claim JOIN assay.hand_in USING (job_id, attempt)
-             WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
-               AND (state = 'waiting' AND for_judge) = $2
-             ORDER BY due_at LIMIT $3",
+            "WITH longest AS (
+                SELECT job_id, attempt, traceparent FROM assay.claim
+                WHERE due_at < now() - $1 * interval '1 millisecond' AND state IN ('running', 'waiting')
+                  AND (state = 'waiting' AND for_judge) = $2
+                ORDER BY due_at LIMIT 4 * $3
+             ), chosen AS (SELECT * FROM longest ORDER BY random() LIMIT $3)
+             SELECT job_id, attempt, message, traceparent FROM chosen JOIN assay.hand_in USING (job_id, attempt)",
         )
         .bind(milliseconds(grace))
         .bind(for_judge)

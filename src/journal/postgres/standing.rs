@@ -1,4 +1,4 @@
-//! What stands in a claim, and what whoever wants it is told. Pure, but for looking at the row.
+//! What stands in a claim, and what whoever wants it is told. Pure, but for looking at the row, and counting a lone run in it.
 
 use std::time::Duration;
 
@@ -6,9 +6,11 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
+use super::PgJournal;
 use super::claims::{ClaimAnswer, Held, NewClaim, NotFound, SUSPECT_AFTER};
 use super::journal::{attempt, count, digest};
 use super::set_aside::Unplanned;
+use super::writer::Written;
 use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -56,6 +58,27 @@ impl From<&Unplanned> for Asked {
             plan_choice: unplanned.plan_choice,
             has_judge: unplanned.has_judge,
         }
+    }
+}
+
+impl PgJournal {
+    /// Counts the run of a suspect, now that it is alone in its worker: where it does not end, the submission is what kills.
+    /// `false`: the claim is no longer held.
+    ///
+    /// # Errors
+    /// Where the database refuses.
+    pub async fn begins_alone(&self, of: &Written) -> Result<bool, JournalError> {
+        let counted = sqlx::query(
+            "UPDATE assay.claim SET starts = $4
+             WHERE job_id = $1 AND attempt = $2 AND verification_id = $3 AND state = 'running'",
+        )
+        .bind(of.job_id.as_str())
+        .bind(attempt(of.attempt)?)
+        .bind(of.id.uuid())
+        .bind(i64::from(SUSPECT_AFTER + 1))
+        .execute(&self.pool())
+        .await?;
+        Ok(counted.rows_affected() > 0)
     }
 }
 

@@ -9,6 +9,7 @@ use lapin::message::Delivery as Delivered;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::acks::{RabbitAcker, Request, send_acks};
@@ -18,6 +19,9 @@ use crate::queue::{Consumer, Delivery, QueueError, Source, UNTAKEN};
 
 /// How often a consumer that waits for somebody to take looks whether its channel still stands.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Longest wait for the broker's answer to a farewell.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// One life of a consumer: a channel, until it breaks.
 struct Subscription {
@@ -167,13 +171,17 @@ impl Subscription {
     /// Takes no more, and gives back what nobody took. The channel stays for the acknowledgements of what is
     /// in work.
     async fn hand_back(mut self) {
-        let cancelled = self
+        let cancelling = self
             .channel
-            .basic_cancel(self.stream.tag(), BasicCancelOptions::default())
-            .await;
-        if let Err(error) = cancelled {
-            tracing::debug!(%error, "the consumer was gone already");
-            return;
+            .basic_cancel(self.stream.tag(), BasicCancelOptions::default());
+        match timeout(FAREWELL, cancelling).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the consumer was gone already");
+                return;
+            }
+            // What nobody took is the broker's again when the connection ends.
+            Err(_) => return,
         }
         while let Some(Ok(delivered)) = self.stream.next().await {
             drop(self.acks.send(Request::GiveBack(delivered.delivery_tag)));

@@ -221,12 +221,32 @@ async fn what_waits_is_busy_until_it_is_due_and_its_tries_are_counted() {
 async fn what_never_ends_runs_alone_after_three_runs_and_parks_after_the_fourth() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    for starts in 1..=SUSPECT_AFTER + 1 {
+    for starts in 1..=SUSPECT_AFTER {
         let answer = claims.claim(claim("killer", b"s")).await.unwrap();
         assert!(
             matches!(&answer, ClaimAnswer::Held(held) if held.starts == starts),
             "{answer:?}"
         );
+        lease_ends(&journal).await;
+    }
+    // Whoever dies while it waits to be alone is not blamed for it, however often.
+    for is_alone in [false, false, true] {
+        let suspect = claim("killer", b"s");
+        let answer = claims.claim(suspect.clone()).await.unwrap();
+        assert!(
+            matches!(&answer, ClaimAnswer::Held(held) if held.starts == SUSPECT_AFTER + 1),
+            "{answer:?}"
+        );
+        if is_alone {
+            assert!(journal.begins_alone(&written(&suspect)).await.unwrap());
+            assert!(
+                !journal
+                    .begins_alone(&written(&claim("killer", b"s")))
+                    .await
+                    .unwrap(),
+                "only whoever holds it begins"
+            );
+        }
         lease_ends(&journal).await;
     }
     let answer = claims.claim(claim("killer", b"s")).await.unwrap();

@@ -1,6 +1,6 @@
 //! Servers restart, connections break, queues are purged.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use assay::queue::{Lane, Queue as _, Wait};
 
@@ -120,6 +120,54 @@ async fn connections_may_be_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_may_stall() {
     with_broken_connections("connections stalled", Relay::stall).await;
+}
+
+/// The grace of these workers is 20 s. What is decided is in the database, and waiting for the broker would add nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_broker_does_not_answer_stops_before_its_grace_ends() {
+    // As many as are judged at a time.
+    let count = 4;
+    let deployment = Deployment::new().await;
+    let submissions: Vec<_> = mixed("j", 10 * count)
+        .into_iter()
+        .filter(|submission| submission.plan.as_deref() == Some("judged"))
+        .take(count)
+        .collect();
+    deployment.insert(&submissions).await;
+    let before = deployment.money().await;
+    let _settler = deployment.settler().await;
+    deployment.judge.takes(Duration::from_secs(3600));
+    let (to_broker, amqp) = Relay::to(&deployment.urls.amqp).await;
+    let urls = Urls {
+        amqp,
+        database: deployment.urls.database.clone(),
+    };
+    let worker = deployment
+        .ready(deployment.start_on(&urls, &["work"]), TAKES)
+        .await;
+    deployment.publish(&submissions).await;
+    let wait = Duration::from_secs(60);
+    deployment
+        .until("all are under way", wait, async || {
+            deployment.judge.asked() == count as u64
+        })
+        .await;
+    to_broker.slow(Duration::from_secs(3600));
+    deployment.judge.takes(Duration::ZERO);
+    let decided = "SELECT count(*) FROM assay.decision";
+    deployment
+        .until("all are decided", wait, async || {
+            deployment.count(decided).await == count as i64
+        })
+        .await;
+    let asked = Instant::now();
+    assert!(worker.terminate().success());
+    assert!(asked.elapsed() < Duration::from_secs(19), "{:?}", asked.elapsed());
+    let _next = deployment.worker().await;
+    let tally = deployment
+        .tally("the broker does not answer", count, before)
+        .await;
+    assert_eq!(tally.parked, 0, "{tally}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,7 +106,9 @@ async fn what_a_killed_worker_had_paid_its_judge_for_is_used_by_the_next() {
 async fn one_killer_job_parks_and_the_others_are_not_blamed() {
     let count = jobs().clamp(100, 500);
     let deployment = Deployment::new().await;
-    let mut submissions = quick("j", count);
+    // Slow ones beside it die with it, again and again.
+    deployment.judge.takes(Duration::from_millis(150));
+    let mut submissions = mixed("j", count);
     submissions.insert(
         count / 2,
         Submission {

@@ -255,10 +255,15 @@ impl Process {
 
     /// SIGTERM, and how it ended.
     pub(crate) fn terminate(mut self) -> ExitStatus {
+        self.ask_to_end();
+        self.child.wait().unwrap()
+    }
+
+    /// SIGTERM.
+    pub(crate) fn ask_to_end(&self) {
         let id = i32::try_from(self.child.id()).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
         rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
-        self.child.wait().unwrap()
     }
 
     /// Whether it has ended.

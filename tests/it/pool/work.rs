@@ -37,6 +37,37 @@ async fn a_worker_that_is_told_to_stop_under_load_exits_with_0_and_loses_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_worker_at_once_and_nothing_is_lost() {
+    let count = jobs() / 6;
+    let deployment = Deployment::new().await;
+    let submissions = mixed("j", count);
+    deployment.insert(&submissions).await;
+    let before = deployment.money().await;
+    let _settler = deployment.settler().await;
+    deployment.judge.takes(Duration::from_secs(3600));
+    let mut worker = deployment.worker().await;
+    deployment.publish(&submissions).await;
+    let held = "SELECT count(*) FROM assay.claim WHERE state IN ('running', 'decided')";
+    deployment
+        .until("all are taken", Duration::from_secs(60), async || {
+            deployment.count(held).await == i64::try_from(count).unwrap()
+        })
+        .await;
+    worker.ask_to_end();
+    deployment
+        .until("it drains", Duration::from_secs(15), async || {
+            worker.log().contains("nothing more is taken")
+        })
+        .await;
+    assert!(!worker.has_ended(), "it waits for what runs");
+    assert_eq!(worker.terminate().code(), Some(130));
+    deployment.judge.takes(Duration::ZERO);
+    let _next = deployment.worker().await;
+    let tally = deployment.tally("a second signal", count, before).await;
+    assert_eq!(tally.parked, 0, "{tally}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_the_model_is_down_nobody_loses_an_attempt_and_the_log_says_why_it_waits() {
     let count = jobs() / 6;
     let deployment = Deployment::new().await;
