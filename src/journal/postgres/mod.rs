@@ -52,6 +52,7 @@ pub use progress::{Progress, Settlement, Stage};
 pub use set_aside::Unplanned;
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
+    Tried,
 };
 pub use unsettled::Unsettled;
 pub use writer::{Ending, EndingState, GroupWriter, Written};

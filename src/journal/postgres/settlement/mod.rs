@@ -5,5 +5,6 @@ mod situation;
 mod transaction;
 mod words;
 
+pub use exception::Tried;
 pub use situation::{Applied, Checked, Decided, Situation};
 pub use words::{Change, Effect, HoldReason, NewException, Settled, Transition};

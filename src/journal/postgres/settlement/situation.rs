@@ -46,7 +46,7 @@ pub struct Situation {
     pub balances: BTreeMap<String, i64>,
     /// Payments are paused.
     pub paused: bool,
-    /// The outcome waits already: for whom, and whether somebody has approved it.
+    /// The outcome waits, or waited until it became an exception: for what, and whether somebody has approved it.
     pub held: Option<(HoldReason, bool)>,
     /// Cents paid in the last hour; 0 where they are not counted.
     pub paid_last_hour: i64,
@@ -134,7 +134,7 @@ impl Market {
                     s.job_id, s.effect, s.paid_user, s.amount_cents, s.fee_user, s.fee_cents
              FROM (SELECT 1) one
              LEFT JOIN assay.settlement s ON s.verification_id = $2
-             LEFT JOIN assay.held ON held.verification_id = $1 AND held.released_at IS NULL",
+             LEFT JOIN assay.held ON held.verification_id = $1",
         )
         .bind(message.verification_id.uuid())
         .bind(message.supersedes.map(VerificationId::uuid))

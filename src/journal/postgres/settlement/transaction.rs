@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgConnection;
 
-use super::exception::note_exception;
+use super::exception::{Retrial, Tried, note_exception};
 use super::situation::{Checked, Situation};
 use super::words::{Change, HoldReason, Settled, Transition};
 use crate::entry::VerificationId;
@@ -19,19 +19,22 @@ const FOR_UPDATE: &str = "FOR UPDATE";
 const AT_ONCE: u32 = 8;
 
 impl Market {
-    /// Applies an outcome, once: in one transaction, with the job's row locked, as `table` says.
+    /// Applies an outcome, once: in one transaction, with the job's row locked, as `table` says. Where an exception is `tried`
+    /// again, the same transaction closes it, unless it is one still.
     ///
     /// # Errors
-    /// [`JournalError::Refused`] where the database will never have it, else trouble that passes; nothing has changed.
+    /// [`JournalError::Refused`] where the database will never have it, [`JournalError::NoOpenException`] if the one that is
+    /// tried is open no longer, else trouble that passes; nothing has changed.
     pub async fn settle(
         &self,
         outcome: Checked<'_>,
+        tried: Option<Tried<'_>>,
         table: impl Fn(&Situation) -> Transition,
     ) -> Result<Settled, JournalError> {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            match self.journal.within(self.try_settle(outcome, &table)).await {
+            match self.journal.within(self.try_settle(outcome, tried, &table)).await {
                 Err(error) if attempt < AT_ONCE && met_another(&error) => {}
                 Err(JournalError::Statement(error)) if is_refusal(&error) => {
                     return Err(JournalError::Refused(error));
@@ -44,10 +47,12 @@ impl Market {
     async fn try_settle(
         &self,
         outcome: Checked<'_>,
+        tried: Option<Tried<'_>>,
         table: &impl Fn(&Situation) -> Transition,
     ) -> Result<Settled, JournalError> {
         let id = outcome.message.verification_id.uuid();
         let mut transaction = self.journal.pool().begin().await?;
+        let retrial = Retrial::begin(&mut transaction, tried).await?;
         let situation = self.look(&mut transaction, outcome, FOR_UPDATE).await?;
         let settled = match table(&situation) {
             Transition::AlreadyApplied => Settled::Already,
@@ -67,10 +72,15 @@ impl Market {
             }
         };
         if situation.held.is_some() && !matches!(settled, Settled::Held(_)) {
-            sqlx::query("UPDATE assay.held SET released_at = now() WHERE verification_id = $1")
-                .bind(id)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "UPDATE assay.held SET released_at = now() WHERE verification_id = $1 AND released_at IS NULL",
+            )
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        }
+        if let Some(retrial) = retrial {
+            retrial.end(&mut transaction, &settled).await?;
         }
         transaction.commit().await?;
         Ok(settled)
@@ -116,6 +126,7 @@ impl Market {
     }
 }
 
+/// What waits already goes on waiting, for what it waits now; what was released as an exception waits once more.
 async fn hold(
     connection: &mut PgConnection,
     Checked { message, body, .. }: Checked<'_>,
@@ -124,8 +135,8 @@ async fn hold(
 ) -> Result<(), JournalError> {
     sqlx::query(
         "INSERT INTO assay.held (verification_id, job_id, reason, amount_cents, message) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (verification_id) DO UPDATE SET reason = excluded.reason
-         WHERE held.reason <> excluded.reason AND held.released_at IS NULL",
+         ON CONFLICT (verification_id) DO UPDATE SET reason = excluded.reason, released_at = NULL
+         WHERE held.reason <> excluded.reason OR held.released_at IS NOT NULL",
     )
     .bind(message.verification_id.uuid())
     .bind(message.job_id.as_str())

@@ -133,6 +133,18 @@ pub enum Settled {
     Exception(&'static str),
 }
 
+impl Settled {
+    /// In a word or two.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied(effect) => effect.as_str(),
+            Self::Already => "applied before",
+            Self::Held(reason) => reason.as_str(),
+            Self::Exception(reason) => reason,
+        }
+    }
+}
+
 /// A word of the database.
 pub(super) fn word<T: Copy, const COUNT: usize>(
     text: &str,
