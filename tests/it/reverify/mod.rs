@@ -11,6 +11,7 @@ mod replay;
 mod selection;
 mod set_refusals;
 mod sets;
+mod tampered;
 
 use std::process::Stdio;
 
