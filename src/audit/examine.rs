@@ -170,10 +170,13 @@ impl Examined<'_> {
         wrong.map(|(field, _)| *field)
     }
 
-    /// A dispute is on record as one; what says that it is none needs a decision of its own.
+    /// What it was begun for stands in the receipt, and on record where it is a dispute.
     fn cause(&mut self) {
-        if self.audited.cause == "dispute" && !self.audited.is_dispute {
-            let detail = "it says that it is a dispute, and none is on record";
+        let Audited {
+            cause, is_dispute, ..
+        } = self.audited;
+        if (cause == "dispute") != *is_dispute {
+            let detail = format!("it says `{cause}`, what is on record of disputes says otherwise");
             self.find(What::LinkBroken, "verification.cause", detail);
         }
     }
