@@ -29,8 +29,6 @@ pub struct Bundle {
     pub plan: PlanRef,
     /// Digest of what was handed in.
     pub submission: Digest,
-    /// What it was begun for: `submission` or `dispute`.
-    pub cause: String,
     /// How it ended.
     pub outcome: String,
     /// Last hash of the chain.
@@ -101,7 +99,6 @@ pub async fn export(journal: &PgJournal, id: VerificationId) -> Result<Bundle, B
     let read = journal.audited(&[id]).await?.pop();
     let Audited {
         row,
-        cause,
         entries,
         decision,
         sealed,
@@ -136,7 +133,6 @@ pub async fn export(journal: &PgJournal, id: VerificationId) -> Result<Bundle, B
         attempt: row.attempt,
         plan: row.plan,
         submission: row.submission,
-        cause,
         outcome,
         head: row.head,
         entries: bundled.collect(),

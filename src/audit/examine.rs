@@ -5,11 +5,9 @@ use jiff::Timestamp;
 use super::finding::{Finding, What};
 use super::told::{contradicts_log, contradicts_receipt};
 use crate::checkpoint::Leaf;
-use crate::digest::Digest;
-use crate::journal::{Audited, AuditedDecision, ChainError, Erasure, SettlementRow, verify_chain};
+use crate::journal::{Audited, AuditedDecision, ChainError, Erasure, verify_chain};
 use crate::message::OutcomeMessage;
-use crate::outcome::Outcome;
-use crate::receipt::{Purpose, Receipt, TrustFile, TrustedKey};
+use crate::receipt::{Purpose, Receipt, Trigger, TrustFile, TrustedKey};
 
 /// Everything that is wrong with a verification; empty where nothing is. `erasures` are the tombstones of its job.
 pub fn examine(audited: &Audited, trust: &TrustFile, erasures: &[Erasure]) -> Vec<Finding> {
@@ -19,9 +17,7 @@ pub fn examine(audited: &Audited, trust: &TrustFile, erasures: &[Erasure]) -> Ve
     };
     examined.chain();
     examined.decision(trust);
-    examined.cause();
     examined.seal();
-    examined.published();
     examined.links();
     examined.erasures(erasures);
     examined.findings
@@ -86,7 +82,7 @@ impl Examined<'_> {
         let decided = matches!(row.outcome.as_deref(), Some("verified" | "retry"));
         let Some(decision) = decision else {
             // A dispute that nobody published, and a run at the desk, decide nothing.
-            if decided && cause == "submission" || self.audited.is_called_decided {
+            if decided && cause == "submission" {
                 let outcome = row.outcome.as_deref().unwrap_or_default();
                 self.find(
                     What::DecisionMissing,
@@ -170,59 +166,20 @@ impl Examined<'_> {
         wrong.map(|(field, _)| *field)
     }
 
-    /// What it was begun for stands in the receipt, and on record where it is a dispute.
-    fn cause(&mut self) {
-        let Audited {
-            cause, is_dispute, ..
-        } = self.audited;
-        if (cause == "dispute") != *is_dispute {
-            let detail = format!("it says `{cause}`, what is on record of disputes says otherwise");
-            self.find(What::LinkBroken, "verification.cause", detail);
-        }
-    }
-
-    fn published(&mut self) {
-        let Audited {
-            decision, published, ..
-        } = self.audited;
-        let Some((number, _, leaf)) = published else {
-            return;
-        };
-        let place = format!("checkpoint {number}");
-        match decision {
-            None => self.find(
-                What::DecisionMissing,
-                place,
-                "its decision was published and sealed",
-            ),
-            Some(decision) if Digest::of(&decision.message) != leaf.head => {
-                self.find(
-                    What::SealedOtherwise,
-                    place,
-                    "another decision was published and sealed",
-                );
-            }
-            Some(_) => {}
-        }
-    }
-
     fn seal(&mut self) {
-        let Audited {
-            row, cause, sealed, ..
-        } = self.audited;
+        let Audited { row, sealed, .. } = self.audited;
         let Some((number, _, leaf)) = sealed else { return };
-        let now = Leaf::ended(
-            row.id,
-            row.head,
-            cause,
-            row.outcome.as_deref().unwrap_or_default(),
-        );
+        let now = Leaf {
+            verification_id: row.id,
+            head: row.head,
+            state: row.outcome.clone().unwrap_or_default(),
+        };
         if *leaf != now {
             let detail = format!(
                 "sealed as {} with head {}, now {} with head {}",
                 leaf.state,
                 leaf.head.short(),
-                if row.outcome.is_none() {
+                if now.state.is_empty() {
                     "not ended"
                 } else {
                     &now.state
@@ -270,10 +227,6 @@ impl Examined<'_> {
             {
                 let detail = format!("settled as {} of {}", settled.outcome, settled.job_id);
                 self.find(What::Settlement, "settlement", detail);
-            } else if let Ok(message) = serde_json::from_slice(&decision.message)
-                && let Some(detail) = moved_otherwise(settled, &message)
-            {
-                self.find(What::Settlement, "settlement", detail);
             }
         }
     }
@@ -297,29 +250,6 @@ impl Examined<'_> {
     }
 }
 
-/// Whether a payment went elsewhere than the receipt signs, or was of another sum. Refunds and reversals go by the job's row
-/// and by what was paid, of which the receipt says nothing.
-fn moved_otherwise(settled: &SettlementRow, message: &OutcomeMessage) -> Option<String> {
-    let pays = message.outcome == Outcome::Verified;
-    if (settled.effect == "paid") != pays {
-        return Some(format!(
-            "`{}` was settled as `{}`",
-            message.outcome, settled.effect
-        ));
-    }
-    let receipt = &message.receipt;
-    let signed = receipt.price_cents.unwrap_or(0);
-    if pays && (settled.cents != signed || (signed > 0 && settled.user != receipt.receiver)) {
-        return Some(format!(
-            "{} cents were paid to {}, the receipt says {signed} to {}",
-            settled.cents,
-            settled.user.as_deref().unwrap_or("nobody"),
-            receipt.receiver.as_deref().unwrap_or("nobody"),
-        ));
-    }
-    None
-}
-
 /// Whether the receipt was signed by a key that was valid when it was. A key that was revoked later still vouches for what it
 /// signed before, as far as an audit goes: settlement is stricter, since a thief writes any date.
 fn believes(trust: &TrustFile, receipt: &Receipt) -> Result<(), String> {
@@ -332,7 +262,7 @@ fn believes(trust: &TrustFile, receipt: &Receipt) -> Result<(), String> {
     if !receipt.is_signed_by(key) {
         return Err("the signature does not fit what the receipt says".to_owned());
     }
-    if receipt.purpose != Purpose::Settle {
+    if receipt.purpose == Purpose::Preview && receipt.trigger != Trigger::Dispute {
         return Err("a preview stands where a decision should".to_owned());
     }
     valid_then(key, receipt)

@@ -82,12 +82,11 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
     } else {
         proof.not_proven.push("a decision: there is none".to_owned());
     }
-    let leaf = Leaf::ended(
-        bundle.verification_id,
-        bundle.head,
-        &bundle.cause,
-        &bundle.outcome,
-    );
+    let leaf = Leaf {
+        verification_id: bundle.verification_id,
+        head: bundle.head,
+        state: bundle.outcome.clone(),
+    };
     match &bundle.inclusion {
         Some(inclusion) if !is_signed(&inclusion.checkpoint, trust) => {
             proof
@@ -111,11 +110,6 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
         proof
             .not_proven
             .push(format!("the content of {erased} entries, which was erased"));
-        if bundle.message.is_some() {
-            proof.not_proven.push(
-                "threshold, scores and words of the graders in the outcome, as far as the log has them no more".to_owned(),
-            );
-        }
     }
     if kids(bundle) != bundle.kids {
         proof
@@ -199,16 +193,13 @@ fn audited(bundle: &Bundle) -> Option<Audited> {
             entries: u32::try_from(entries.len()).ok()?,
             head: bundle.head,
         },
-        cause: bundle.cause.clone(),
+        cause: "submission".to_owned(),
         ended_at: Some(jiff::Timestamp::UNIX_EPOCH),
         recorded_entries: u32::try_from(entries.len()).ok(),
         taken_over_by: None,
         entries,
         decision,
         settlement: None,
-        is_called_decided: false,
-        is_dispute: bundle.cause == "dispute",
         sealed: None,
-        published: None,
     })
 }

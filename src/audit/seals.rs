@@ -53,9 +53,7 @@ pub(super) async fn audit_seals(
     let mut findings = Vec::new();
     let after = match &which {
         Which::After(after) => *after,
-        Which::These(numbers) => numbers
-            .first()
-            .map_or(u64::MAX >> 1, |first| first.saturating_sub(1)),
+        Which::These(numbers) => numbers.first().map_or(u64::MAX >> 1, |first| first - 1),
     };
     // The anchor first: what is made meanwhile is in the table but not yet there, never the other way round.
     let mut anchored = match anchor {

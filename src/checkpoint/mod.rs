@@ -16,45 +16,19 @@ pub use merkle::{MerkleTree, Sibling, root_from};
 /// Keeps signatures of checkpoints apart from those of receipts.
 const PREFIX: &[u8] = b"assay-checkpoint-v1\0";
 
-/// The state of a leaf that covers a published decision of a dispute.
-const PUBLISHED: &str = "published";
-
-/// How a verification ended, as a checkpoint covers it; or that its decision was published later, as those of disputes are.
+/// How a verification ended, as a checkpoint covers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Leaf {
     /// The verification.
     pub verification_id: VerificationId,
-    /// Last hash of its chain; the chain's start where it has no entries. Says what was verified, too. Of a decision that was
-    /// published later, the digest of its message.
+    /// Last hash of its chain; the chain's start where it has no entries. Says what was verified, too.
     pub head: Digest,
-    /// How it ended: `verified`, `retry`, `error`, `taken-over`, `closed`; after `dispute:` or `desk:` where no submission
-    /// caused it. `published` of a decision that was published later.
+    /// How it ended: `verified`, `retry`, `error`, `taken-over`, `closed`.
     pub state: String,
 }
 
 impl Leaf {
-    /// How a verification ended that was begun for this cause.
-    pub fn ended(verification_id: VerificationId, head: Digest, cause: &str, outcome: &str) -> Self {
-        Self {
-            verification_id,
-            head,
-            state: match cause {
-                "submission" => outcome.to_owned(),
-                other => format!("{other}:{outcome}"),
-            },
-        }
-    }
-
-    /// That the decision with this message was published.
-    pub fn published(verification_id: VerificationId, message: &[u8]) -> Self {
-        Self {
-            verification_id,
-            head: Digest::of(message),
-            state: PUBLISHED.to_owned(),
-        }
-    }
-
     /// The digest that stands in the tree.
     pub fn digest(&self) -> Digest {
         FieldHasher::new("assay-leaf-v1")

@@ -72,12 +72,6 @@ pub struct SettlementRow {
     pub outcome: String,
     /// The decision that was overturned with it.
     pub supersedes: Option<VerificationId>,
-    /// What it did: `paid`, `requeued`, …
-    pub effect: String,
-    /// Who was paid or refunded, or gave back.
-    pub user: Option<String>,
-    /// Cents of it, and of the fee.
-    pub cents: i64,
 }
 
 /// A verification with all that says something of it.
@@ -99,14 +93,8 @@ pub struct Audited {
     pub decision: Option<AuditedDecision>,
     /// What was settled on it.
     pub settlement: Option<SettlementRow>,
-    /// Whether something else says that a decision of it stands: its claim, or what published a dispute.
-    pub is_called_decided: bool,
-    /// Whether it is on record as a dispute.
-    pub is_dispute: bool,
     /// The checkpoint that sealed it, its place there, and what was sealed.
     pub sealed: Option<(u64, u32, Leaf)>,
-    /// The same of its decision, where that was published later.
-    pub published: Option<(u64, u32, Leaf)>,
 }
 
 /// Rows that speak of a verification that is not there.
@@ -258,11 +246,7 @@ async fn read(
     ids: &[Uuid],
 ) -> Result<Vec<(VerificationId, Result<Audited, JournalError>)>, JournalError> {
     let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "SELECT v.*, t.id IS NOT NULL AND t.job_id = v.job_id AND t.attempt = v.attempt AS successor_fits,
-                EXISTS (SELECT FROM assay.claim c WHERE c.job_id = v.job_id AND c.attempt = v.attempt
-                        AND c.verification_id = v.id AND c.state = 'decided')
-                OR EXISTS (SELECT FROM assay.dispute_outcome o WHERE o.verification_id = v.id) AS is_called_decided,
-                EXISTS (SELECT FROM assay.dispute d WHERE d.verification_id = v.id) AS is_dispute
+        "SELECT v.*, t.id IS NOT NULL AND t.job_id = v.job_id AND t.attempt = v.attempt AS successor_fits
          FROM ({SELECT_VERIFICATION} WHERE v.id = ANY ($1)) v LEFT JOIN assay.verification t ON t.id = v.taken_over_by
          ORDER BY v.id"
     )))
@@ -300,21 +284,10 @@ async fn read(
         settlement,
     )?;
     let mut leaves = by_id(
-        &sqlx::query(
-            "SELECT * FROM assay.checkpoint_leaf WHERE verification_id = ANY ($1) AND state <> 'published'",
-        )
-        .bind(ids)
-        .fetch_all(&mut *connection)
-        .await?,
-        sealed,
-    )?;
-    let mut published = by_id(
-        &sqlx::query(
-            "SELECT * FROM assay.checkpoint_leaf WHERE verification_id = ANY ($1) AND state = 'published'",
-        )
-        .bind(ids)
-        .fetch_all(&mut *connection)
-        .await?,
+        &sqlx::query("SELECT * FROM assay.checkpoint_leaf WHERE verification_id = ANY ($1)")
+            .bind(ids)
+            .fetch_all(&mut *connection)
+            .await?,
         sealed,
     )?;
     rows.iter()
@@ -340,10 +313,7 @@ async fn read(
                         .collect::<Result<_, _>>()?,
                     decision: decisions.remove(&id).transpose()?,
                     settlement: settlements.remove(&id).transpose()?,
-                    is_called_decided: row.try_get("is_called_decided")?,
-                    is_dispute: row.try_get("is_dispute")?,
                     sealed: leaves.remove(&id).transpose()?,
-                    published: published.remove(&id).transpose()?,
                 })
             };
             let mut audited = audited;
@@ -384,11 +354,6 @@ fn settlement(row: &PgRow) -> Result<SettlementRow, JournalError> {
         supersedes: row
             .try_get::<Option<Uuid>, _>("supersedes")?
             .map(VerificationId::from),
-        effect: row.try_get("effect")?,
-        user: row.try_get("paid_user")?,
-        cents: row
-            .try_get::<i64, _>("amount_cents")?
-            .saturating_add(row.try_get("fee_cents")?),
     })
 }
 

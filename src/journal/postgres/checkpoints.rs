@@ -5,7 +5,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
-use uuid::Uuid;
 
 use super::PgJournal;
 use super::audit::leaf;
@@ -53,9 +52,7 @@ impl PgJournal {
                 .bind(LOCK)
                 .fetch_one(&mut *transaction)
                 .await?;
-            // Every end of the transaction is awaited: one that is only dropped may hold the lock a while longer.
             if !ours {
-                transaction.rollback().await?;
                 return Ok(Sealing::NotDue);
             }
             let row = sqlx::query(
@@ -68,15 +65,12 @@ impl PgJournal {
             if let Some(row) = &row
                 && row.try_get("is_young")?
             {
-                transaction.rollback().await?;
                 return Ok(Sealing::NotDue);
             }
             let last = row.as_ref().map(checkpoint).transpose()?;
             let since = last.as_ref().filter(|_| !everything).map(|last| last.made_at);
-            let mut leaves = unsealed(&mut transaction, since, look_back).await?;
-            leaves.extend(unsealed_disputes(&mut transaction).await?);
+            let leaves = unsealed(&mut transaction, since, look_back).await?;
             if leaves.is_empty() {
-                transaction.rollback().await?;
                 return Ok(Sealing::NothingNew);
             }
             let made = sign(last.as_ref(), &leaves);
@@ -145,8 +139,7 @@ impl PgJournal {
         let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM assay.verification v
              WHERE ended_at < now() - $1 * interval '1 ms'
-               AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l
-                               WHERE l.verification_id = v.id AND l.state <> 'published')",
+               AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)",
         )
         .bind(milliseconds(age))
         .fetch_one(&self.pool())
@@ -164,8 +157,7 @@ async fn unsealed(
         "{SELECT_VERIFICATION}
          WHERE v.ended_at IS NOT NULL
            AND v.started_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms'
-           AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l
-                           WHERE l.verification_id = v.id AND l.state <> 'published')
+           AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)
          ORDER BY v.ended_at, v.id LIMIT $3"
     )))
     .bind(since.map(Time))
@@ -175,30 +167,12 @@ async fn unsealed(
     .await?;
     rows.iter()
         .map(|row| {
-            let cause: &str = row.try_get("cause")?;
             let row = verification(row)?;
-            let outcome = row.outcome.unwrap_or_default();
-            Ok(Leaf::ended(row.id, row.head, cause, &outcome))
-        })
-        .collect()
-}
-
-/// Decisions that overturned others: published when somebody said so, long after their verifications had ended.
-async fn unsealed_disputes(connection: &mut PgConnection) -> Result<Vec<Leaf>, JournalError> {
-    let rows = sqlx::query(
-        "SELECT d.verification_id, d.message FROM assay.decision d
-         WHERE d.trigger = 'dispute'
-           AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l
-                           WHERE l.verification_id = d.verification_id AND l.state = 'published')
-         ORDER BY d.decided_at, d.verification_id LIMIT $1",
-    )
-    .bind(LARGEST)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
-            let id: Uuid = row.try_get("verification_id")?;
-            Ok(Leaf::published(id.into(), row.try_get("message")?))
+            Ok(Leaf {
+                verification_id: row.id,
+                head: row.head,
+                state: row.outcome.unwrap_or_default(),
+            })
         })
         .collect()
 }

@@ -11,7 +11,6 @@ mod replay;
 mod selection;
 mod set_refusals;
 mod sets;
-mod tampered;
 
 use std::process::Stdio;
 

@@ -18,15 +18,13 @@ CREATE TABLE assay.checkpoint (
 
 -- What a checkpoint covers: how each verification ended. Append-only; every verification is sealed once.
 CREATE TABLE assay.checkpoint_leaf (
-    verification_id uuid    NOT NULL,
+    verification_id uuid    PRIMARY KEY,
     checkpoint      bigint  NOT NULL,
     place           integer NOT NULL,                 -- in the tree, from 0
-    head            bytea   NOT NULL,                 -- published: digest of the message
-    state           text    NOT NULL,                 -- how it ended; `published`: its decision was, after a dispute
-    PRIMARY KEY (checkpoint, place)
+    head            bytea   NOT NULL,
+    state           text    NOT NULL,
+    UNIQUE (checkpoint, place)
 );
-CREATE UNIQUE INDEX checkpoint_leaf_ended ON assay.checkpoint_leaf (verification_id) WHERE state <> 'published';
-CREATE UNIQUE INDEX checkpoint_leaf_published ON assay.checkpoint_leaf (verification_id) WHERE state = 'published';
 
 -- The files that a verification judged, and what became of our copies. The bytes lie in the evidence store, by sha256.
 CREATE TABLE assay.evidence (
