@@ -161,12 +161,13 @@ pub struct LogEntry {
     pub erased: Option<Digest>,
 }
 
-/// The hash that a chain starts from: says what the verification is about, so that none of it can be changed later
-/// without breaking the chain.
+/// The hash that a chain starts from: says what the verification is about and why it was started (`submission`, `dispute`,
+/// `desk`), so that none of it can be changed later without breaking the chain.
 pub fn chain_start(
     id: VerificationId,
     job_id: &JobId,
     attempt: u32,
+    cause: &str,
     (plan_name, plan_digest): (&str, Digest),
     submission: Digest,
 ) -> Digest {
@@ -174,6 +175,7 @@ pub fn chain_start(
         .text(&id.to_string())
         .text(job_id.as_str())
         .number(i64::from(attempt))
+        .text(cause)
         .text(plan_name)
         .bytes(plan_digest.as_bytes())
         .bytes(submission.as_bytes())
@@ -307,7 +309,14 @@ mod tests {
     #[test]
     fn every_field_of_an_entry_changes_its_hash() {
         let plan = ("p", Digest::of(b"plan"));
-        let start = chain_start(VerificationId::new(), &JobId::new("j"), 0, plan, Digest::of(b"s"));
+        let start = chain_start(
+            VerificationId::new(),
+            &JobId::new("j"),
+            0,
+            "desk",
+            plan,
+            Digest::of(b"s"),
+        );
         let hash = |seq, entry: &Entry, salt: u8| chain_hash(start, seq, entry, &[salt; 16]);
         let original = hash(0, &entry("a"), 1);
         assert_eq!(original, hash(0, &entry("a"), 1));

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, FieldHasher};
 use crate::entry::VerificationId;
 use crate::job::{Job, JobId};
 use crate::outcome::{GraderEnd, GraderReport, Outcome};
@@ -277,6 +277,27 @@ pub struct OutcomeMessage {
     pub decided_at: Timestamp,
     /// What settlement pays on.
     pub receipt: Receipt,
+}
+
+impl OutcomeMessage {
+    /// Digest of what is left of a decision whatever is erased: the receipt, the threshold, the plan's name, and how each grader
+    /// ended, without its words. Checkpoints seal it.
+    pub fn lasting_digest(&self) -> Digest {
+        let mut fields = FieldHasher::new("assay-decision-v1")
+            .bytes(self.receipt.digest().as_bytes())
+            .text(&self.threshold.to_string())
+            .text(&self.plan.name)
+            .number(i64::try_from(self.graders.len()).unwrap_or(i64::MAX));
+        for words in &self.graders {
+            let score = words.score.map(|score| score.millionths().to_string());
+            fields = fields
+                .text(&words.name)
+                .text(&words.kind)
+                .text(words.verdict.as_str())
+                .optional(score.as_deref());
+        }
+        fields.finish()
+    }
 }
 
 /// What one grader said.

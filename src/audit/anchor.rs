@@ -294,6 +294,7 @@ mod tests {
                 verification_id: VerificationId::new(),
                 head: Digest::of(b"head"),
                 state: "verified".to_owned(),
+                decision: None,
             };
             chain.push(Checkpoint::next(
                 chain.last(),

@@ -25,6 +25,8 @@ pub struct Bundle {
     pub job_id: JobId,
     /// The attempt.
     pub attempt: u32,
+    /// Why it was started: `submission` or `dispute`.
+    pub cause: String,
     /// The plan that judged, by name and digest.
     pub plan: PlanRef,
     /// Digest of what was handed in.
@@ -68,6 +70,8 @@ pub struct BundledEntry {
 pub struct Inclusion {
     /// The signed checkpoint.
     pub checkpoint: Checkpoint,
+    /// Digest of the decision that it sealed; none where there was none yet.
+    pub decision: Option<Digest>,
     /// From the verification's leaf up to the root.
     pub proof: Vec<Sibling>,
 }
@@ -107,8 +111,9 @@ pub async fn export(journal: &PgJournal, id: VerificationId) -> Result<Bundle, B
     let outcome = row.outcome.ok_or(BundleError::UnderWay(id))?;
     let message = decision.map(|decision| String::from_utf8(decision.message));
     let message = message.transpose().map_err(|_| BundleError::Unreadable(id))?;
-    let inclusion = match sealed {
-        Some((number, place, _)) => inclusion(journal, number, place).await?,
+    // The last one says most: whether there was a decision, too.
+    let inclusion = match sealed.last() {
+        Some((number, place, leaf)) => inclusion(journal, (*number, *place), leaf.decision).await?,
         None => None,
     };
     let kid = message.as_deref().and_then(kid_of);
@@ -131,6 +136,7 @@ pub async fn export(journal: &PgJournal, id: VerificationId) -> Result<Bundle, B
         verification_id: row.id,
         job_id: row.job_id,
         attempt: row.attempt,
+        cause: row.cause.as_str().to_owned(),
         plan: row.plan,
         submission: row.submission,
         outcome,
@@ -148,12 +154,20 @@ pub(super) fn kid_of(message: &str) -> Option<String> {
     Some(message.get("receipt")?.get("kid")?.as_str()?.to_owned())
 }
 
-async fn inclusion(journal: &PgJournal, number: u64, place: u32) -> Result<Option<Inclusion>, JournalError> {
+async fn inclusion(
+    journal: &PgJournal,
+    (number, place): (u64, u32),
+    decision: Option<Digest>,
+) -> Result<Option<Inclusion>, JournalError> {
     let Some(checkpoint) = journal.checkpoint(number).await? else {
         return Ok(None);
     };
     let leaves = journal.leaves(number).await?;
     let tree = MerkleTree::new(leaves.iter().map(Leaf::digest).collect());
     let proof = usize::try_from(place).ok().and_then(|place| tree.proof(place));
-    Ok(proof.map(|proof| Inclusion { checkpoint, proof }))
+    Ok(proof.map(|proof| Inclusion {
+        checkpoint,
+        decision,
+        proof,
+    }))
 }

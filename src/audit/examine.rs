@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::finding::{Finding, What};
 use super::told::{contradicts_log, contradicts_receipt};
-use crate::checkpoint::Leaf;
-use crate::journal::{Audited, AuditedDecision, ChainError, Erasure, verify_chain};
+use crate::checkpoint::{Leaf, decision_digest};
+use crate::journal::{Audited, AuditedDecision, Cause, ChainError, Erasure, verify_chain};
 use crate::message::OutcomeMessage;
-use crate::receipt::{Purpose, Receipt, Trigger, TrustFile, TrustedKey};
+use crate::receipt::{Purpose, Receipt, TrustFile, TrustedKey};
 
 /// Everything that is wrong with a verification; empty where nothing is. `erasures` are the tombstones of its job.
 pub fn examine(audited: &Audited, trust: &TrustFile, erasures: &[Erasure]) -> Vec<Finding> {
@@ -76,13 +76,11 @@ impl Examined<'_> {
     }
 
     fn decision(&mut self, trust: &TrustFile) {
-        let Audited {
-            row, cause, decision, ..
-        } = self.audited;
+        let Audited { row, decision, .. } = self.audited;
         let decided = matches!(row.outcome.as_deref(), Some("verified" | "retry"));
         let Some(decision) = decision else {
             // A dispute that nobody published, and a run at the desk, decide nothing.
-            if decided && cause == "submission" {
+            if decided && row.cause == Cause::Submission {
                 let outcome = row.outcome.as_deref().unwrap_or_default();
                 self.find(
                     What::DecisionMissing,
@@ -151,6 +149,10 @@ impl Examined<'_> {
             ("decision.outcome", decision.outcome == message.outcome.as_str()),
             ("verification.id", row.id == message.verification_id),
             ("verification.job_id", row.job_id == message.job_id),
+            (
+                "verification.cause",
+                row.cause.as_str() == message.trigger.as_str(),
+            ),
             ("verification.attempt", row.attempt == message.attempt),
             ("verification.plan", row.plan == message.plan),
             (
@@ -167,27 +169,63 @@ impl Examined<'_> {
     }
 
     fn seal(&mut self) {
-        let Audited { row, sealed, .. } = self.audited;
-        let Some((number, _, leaf)) = sealed else { return };
-        let now = Leaf {
-            verification_id: row.id,
-            head: row.head,
-            state: row.outcome.clone().unwrap_or_default(),
-        };
-        if *leaf != now {
-            let detail = format!(
-                "sealed as {} with head {}, now {} with head {}",
-                leaf.state,
-                leaf.head.short(),
-                if now.state.is_empty() {
-                    "not ended"
-                } else {
-                    &now.state
-                },
-                now.head.short()
-            );
-            self.find(What::SealedOtherwise, format!("checkpoint {number}"), detail);
+        let Audited {
+            row,
+            sealed,
+            decision,
+            ..
+        } = self.audited;
+        let decided = decision
+            .as_ref()
+            .map(|decision| decision_digest(&decision.message));
+        for (number, _, leaf) in sealed {
+            let now = Leaf {
+                verification_id: row.id,
+                head: row.head,
+                state: row.outcome.clone().unwrap_or_default(),
+                decision: leaf.decision,
+            };
+            if *leaf != now {
+                self.sealed_otherwise(*number, leaf, &now);
+            }
+            let place = format!("checkpoint {number}");
+            match (leaf.decision, decided) {
+                (Some(sealed), Some(decided)) if sealed != decided => {
+                    self.find(What::SealedOtherwise, place, "it sealed another decision");
+                }
+                (Some(_), None) => {
+                    self.find(
+                        What::DecisionMissing,
+                        place,
+                        "it sealed a decision, which is gone",
+                    );
+                }
+                // That of a dispute may be published later, that of a hand-in is written with the end.
+                (None, Some(_)) if row.cause != Cause::Dispute => {
+                    self.find(
+                        What::SealedOtherwise,
+                        place,
+                        "there was no decision when it was sealed",
+                    );
+                }
+                (Some(_) | None, Some(_)) | (None, None) => {}
+            }
         }
+    }
+
+    fn sealed_otherwise(&mut self, number: u64, leaf: &Leaf, now: &Leaf) {
+        let detail = format!(
+            "sealed as {} with head {}, now {} with head {}",
+            leaf.state,
+            leaf.head.short(),
+            if now.state.is_empty() {
+                "not ended"
+            } else {
+                &now.state
+            },
+            now.head.short()
+        );
+        self.find(What::SealedOtherwise, format!("checkpoint {number}"), detail);
     }
 
     fn links(&mut self) {
@@ -262,7 +300,7 @@ fn believes(trust: &TrustFile, receipt: &Receipt) -> Result<(), String> {
     if !receipt.is_signed_by(key) {
         return Err("the signature does not fit what the receipt says".to_owned());
     }
-    if receipt.purpose == Purpose::Preview && receipt.trigger != Trigger::Dispute {
+    if receipt.purpose != Purpose::Settle {
         return Err("a preview stands where a decision should".to_owned());
     }
     valid_then(key, receipt)

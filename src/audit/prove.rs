@@ -1,11 +1,11 @@
 //! What an exported verification proves, with nothing but public keys.
 
-use super::bundle::{Bundle, FORMAT, kid_of};
+use super::bundle::{Bundle, FORMAT, Inclusion, kid_of};
 use super::examine::examine;
 use super::seals::is_signed;
 use crate::checkpoint::{Leaf, root_from};
 use crate::entry::{Entry, LogEntry, chain_hash, chain_hash_of, chain_start};
-use crate::journal::{Audited, AuditedDecision, Erasure, VerificationRow};
+use crate::journal::{Audited, AuditedDecision, Cause, Erasure, VerificationRow};
 use crate::message::OutcomeMessage;
 use crate::receipt::TrustFile;
 
@@ -41,7 +41,8 @@ pub fn prove(text: &[u8], trust: &TrustFile) -> Proof {
 fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
     let Some(audited) = audited(bundle) else {
         proof.wrong.push(
-            "a salt is not 16 bytes in lower-case hexadecimal, or the message cannot be read".to_owned(),
+            "a salt is not 16 bytes in lower-case hexadecimal, its cause is none, or the message cannot be read"
+                .to_owned(),
         );
         return;
     };
@@ -82,18 +83,15 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
     } else {
         proof.not_proven.push("a decision: there is none".to_owned());
     }
-    let leaf = Leaf {
-        verification_id: bundle.verification_id,
-        head: bundle.head,
-        state: bundle.outcome.clone(),
-    };
     match &bundle.inclusion {
         Some(inclusion) if !is_signed(&inclusion.checkpoint, trust) => {
             proof
                 .wrong
                 .push("no key of the trust file has signed the checkpoint".to_owned());
         }
-        Some(inclusion) if root_from(leaf.digest(), &inclusion.proof) != inclusion.checkpoint.root => {
+        Some(inclusion)
+            if root_from(leaf(bundle, inclusion).digest(), &inclusion.proof) != inclusion.checkpoint.root =>
+        {
             proof
                 .wrong
                 .push("the checkpoint does not cover this verification".to_owned());
@@ -121,6 +119,16 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
         .push("that nothing overturned it later: ask the deployment".to_owned());
 }
 
+/// What the checkpoint sealed, by the bundle's word; its root says whether it did.
+fn leaf(bundle: &Bundle, inclusion: &Inclusion) -> Leaf {
+    Leaf {
+        verification_id: bundle.verification_id,
+        head: bundle.head,
+        state: bundle.outcome.clone(),
+        decision: inclusion.decision,
+    }
+}
+
 fn kids(bundle: &Bundle) -> Vec<String> {
     let decided = bundle.message.as_deref().and_then(kid_of);
     let sealed = bundle
@@ -137,7 +145,15 @@ fn kids(bundle: &Bundle) -> Vec<String> {
 fn audited(bundle: &Bundle) -> Option<Audited> {
     let (id, attempt) = (bundle.verification_id, bundle.attempt);
     let plan = (bundle.plan.name.as_str(), bundle.plan.digest);
-    let mut hash = chain_start(id, &bundle.job_id, attempt, plan, bundle.submission);
+    let cause: Cause = bundle.cause.parse().ok()?;
+    let mut hash = chain_start(
+        id,
+        &bundle.job_id,
+        attempt,
+        cause.as_str(),
+        plan,
+        bundle.submission,
+    );
     let mut entries = Vec::new();
     for (seq, bundled) in (0..).zip(&bundle.entries) {
         let entry = Entry {
@@ -186,6 +202,7 @@ fn audited(bundle: &Bundle) -> Option<Audited> {
             id,
             job_id: bundle.job_id.clone(),
             attempt,
+            cause,
             plan: bundle.plan.clone(),
             submission: bundle.submission,
             started_at: jiff::Timestamp::UNIX_EPOCH,
@@ -193,13 +210,16 @@ fn audited(bundle: &Bundle) -> Option<Audited> {
             entries: u32::try_from(entries.len()).ok()?,
             head: bundle.head,
         },
-        cause: "submission".to_owned(),
         ended_at: Some(jiff::Timestamp::UNIX_EPOCH),
         recorded_entries: u32::try_from(entries.len()).ok(),
         taken_over_by: None,
         entries,
         decision,
         settlement: None,
-        sealed: None,
+        sealed: bundle
+            .inclusion
+            .iter()
+            .map(|inclusion| (inclusion.checkpoint.number, 0, leaf(bundle, inclusion)))
+            .collect(),
     })
 }

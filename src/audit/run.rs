@@ -267,7 +267,7 @@ fn examine_all(
         batch.receipts += u64::from(audited.decision.is_some());
         batch
             .sealed_in
-            .extend(audited.sealed.as_ref().map(|(number, ..)| *number));
+            .extend(audited.sealed.iter().map(|(number, ..)| *number));
         let of_job = erasures.get(audited.row.job_id.as_str());
         batch
             .findings
@@ -297,6 +297,26 @@ fn orphan(lost: Orphan) -> Finding {
             What::DecisionMissing,
             "settlement".to_owned(),
             "something was settled, no decision is there",
+        ),
+        OrphanOf::DecidedClaim => (
+            What::DecisionMissing,
+            "claim".to_owned(),
+            "its claim is decided, no decision is there",
+        ),
+        OrphanOf::Published => (
+            What::DecisionMissing,
+            "dispute_outcome".to_owned(),
+            "somebody published its decision, which is not there",
+        ),
+        OrphanOf::AppliedSet => (
+            What::DecisionMissing,
+            "dispute_set".to_owned(),
+            "a set was applied in which it overturns another, no decision is there",
+        ),
+        OrphanOf::Held => (
+            What::DecisionMissing,
+            "held".to_owned(),
+            "a payment waits for its decision, which is not there",
         ),
         OrphanOf::Checkpoint(number) => (
             What::VerificationRemoved,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, FieldHasher};
 use crate::entry::VerificationId;
+use crate::message::OutcomeMessage;
 use crate::receipt::{KeyId, SigningKey, TrustedKey};
 pub use merkle::{MerkleTree, Sibling, root_from};
 
@@ -26,6 +27,17 @@ pub struct Leaf {
     pub head: Digest,
     /// How it ended: `verified`, `retry`, `error`, `taken-over`, `closed`.
     pub state: String,
+    /// [`decision_digest`] of its decision; none where it had none when it was sealed.
+    pub decision: Option<Digest>,
+}
+
+/// What a checkpoint seals of a decision's message: what no erasure removes from it, so that a decision can neither be taken
+/// away nor put in its place later.
+pub fn decision_digest(message: &[u8]) -> Digest {
+    serde_json::from_slice(message).map_or_else(
+        |_| FieldHasher::new("assay-unreadable-v1").bytes(message).finish(),
+        |message: OutcomeMessage| message.lasting_digest(),
+    )
 }
 
 impl Leaf {
@@ -35,6 +47,7 @@ impl Leaf {
             .text(&self.verification_id.to_string())
             .bytes(self.head.as_bytes())
             .text(&self.state)
+            .optional(self.decision.map(|digest| digest.to_string()).as_deref())
             .finish()
     }
 }
@@ -49,9 +62,9 @@ pub struct Checkpoint {
     pub deployment: String,
     /// Digest of the checkpoint before; none for the first.
     pub previous: Option<Digest>,
-    /// Verifications that it covers, at least one.
+    /// Leaves that it has, at least one: a verification whose decision came after it was sealed has two.
     pub count: u64,
-    /// Verifications that it and all before it cover.
+    /// Leaves that it and all before it have.
     pub total: u64,
     /// Root of the Merkle tree over its leaves.
     pub root: Digest,
@@ -126,6 +139,7 @@ mod tests {
             verification_id: VerificationId::from(uuid::Uuid::from_u128(number)),
             head: Digest::of(&number.to_be_bytes()),
             state: "verified".to_owned(),
+            decision: None,
         }
     }
 

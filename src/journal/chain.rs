@@ -88,11 +88,19 @@ pub fn verify_chain(verification: &VerificationRow, entries: &[LogEntry]) -> Res
         id,
         job_id,
         attempt,
+        cause,
         plan,
         submission,
         ..
     } = verification;
-    let mut hash = chain_start(*id, job_id, *attempt, (&plan.name, plan.digest), *submission);
+    let mut hash = chain_start(
+        *id,
+        job_id,
+        *attempt,
+        cause.as_str(),
+        (&plan.name, plan.digest),
+        *submission,
+    );
     for (expected, entry) in (0..).zip(entries) {
         if entry.seq != expected {
             return Err(ChainError::Gap {
@@ -115,7 +123,8 @@ pub fn verify_chain(verification: &VerificationRow, entries: &[LogEntry]) -> Res
         // Whoever took it over, or closed it, told no outcome in its chain.
         Some(recorded) if !matches!(recorded.as_str(), "taken-over" | "closed") => {
             let told = told_outcome(entries);
-            let erased = told.is_none() && entries.iter().any(|entry| entry.erased.is_some());
+            // Whoever marks a harmless entry as erased hides no outcome: it stands in a result.
+            let erased = told.is_none() && entries.iter().any(is_erased_result);
             if erased || told.as_ref() == Some(recorded) {
                 return Ok(());
             }
@@ -127,6 +136,10 @@ pub fn verify_chain(verification: &VerificationRow, entries: &[LogEntry]) -> Res
         }
         Some(_) | None => Ok(()),
     }
+}
+
+fn is_erased_result(entry: &LogEntry) -> bool {
+    entry.erased.is_some() && entry.entry.kind == EntryType::Result
 }
 
 /// The outcome that the last result of the chain tells.

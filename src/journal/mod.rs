@@ -48,6 +48,22 @@ impl Cause {
     }
 }
 
+/// The text is no cause of a verification.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no cause of a verification")]
+pub struct ParseCauseError(String);
+
+impl std::str::FromStr for Cause {
+    type Err = ParseCauseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Desk, Self::Submission, Self::Dispute]
+            .into_iter()
+            .find(|cause| cause.as_str() == text)
+            .ok_or_else(|| ParseCauseError(text.to_owned()))
+    }
+}
+
 /// A verification about to begin.
 #[derive(Debug, Clone)]
 pub struct NewVerification {
@@ -74,6 +90,7 @@ impl NewVerification {
             self.id,
             &self.job_id,
             self.attempt,
+            self.cause.as_str(),
             (&self.plan.name, self.plan.digest),
             self.submission,
         )
@@ -89,6 +106,8 @@ pub struct VerificationRow {
     pub job_id: JobId,
     /// The attempt.
     pub attempt: u32,
+    /// Why it was started.
+    pub cause: Cause,
     /// The plan that judged.
     pub plan: PlanRef,
     /// What was judged.

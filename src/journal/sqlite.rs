@@ -254,6 +254,7 @@ fn verification(row: &SqliteRow) -> Result<VerificationRow, JournalError> {
         id: parsed(row, "id")?,
         job_id: JobId::new(row.try_get::<String, _>("job_id")?),
         attempt: row.try_get("attempt")?,
+        cause: parsed(row, "cause")?,
         plan: PlanRef {
             name: row.try_get("plan_name")?,
             digest: parsed(row, "plan_digest")?,

@@ -130,8 +130,13 @@ impl Receipt {
         self.kid == key.kid.as_str() && key.has_signed(&self.signed_bytes(), &self.signature)
     }
 
-    /// What is signed: the prefix, then the digest of all fields but the signature, in the order of the type.
+    /// What is signed: the prefix, then [`Receipt::digest`].
     fn signed_bytes(&self) -> Vec<u8> {
+        [PREFIX, self.digest().as_bytes()].concat()
+    }
+
+    /// Digest of all fields but the signature, in the order of the type.
+    pub fn digest(&self) -> Digest {
         let mut fields = FieldHasher::new("assay-receipt-v1")
             .text(&self.kid)
             .text(&self.deployment)
@@ -150,14 +155,13 @@ impl Receipt {
         for (name, digest) in &self.runtimes {
             fields = fields.text(name).bytes(digest.as_bytes());
         }
-        let digest = fields
+        fields
             .bytes(self.submission.as_bytes())
             .bytes(self.evidence.as_bytes())
             .bytes(self.task.as_bytes())
             .bytes(self.log_head.as_bytes())
             .number(self.decided_at.as_microsecond())
-            .finish();
-        [PREFIX, digest.as_bytes()].concat()
+            .finish()
     }
 }
 

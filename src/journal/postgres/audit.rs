@@ -79,8 +79,6 @@ pub struct SettlementRow {
 pub struct Audited {
     /// Its row.
     pub row: VerificationRow,
-    /// Why it was started.
-    pub cause: String,
     /// When it ended; none while it runs.
     pub ended_at: Option<Timestamp>,
     /// Length of the chain, as recorded when it ended.
@@ -93,8 +91,8 @@ pub struct Audited {
     pub decision: Option<AuditedDecision>,
     /// What was settled on it.
     pub settlement: Option<SettlementRow>,
-    /// The checkpoint that sealed it, its place there, and what was sealed.
-    pub sealed: Option<(u64, u32, Leaf)>,
+    /// The checkpoints that sealed it, its place there, and what was sealed, in their order.
+    pub sealed: Vec<(u64, u32, Leaf)>,
 }
 
 /// Rows that speak of a verification that is not there.
@@ -121,6 +119,14 @@ pub enum OrphanOf {
     Settlement,
     /// A claim that it holds, or that it ended.
     Claim,
+    /// A claim says that it decided; there is no decision.
+    DecidedClaim,
+    /// Somebody published its decision, which is not there.
+    Published,
+    /// A set was applied in which it overturns something; there is no decision.
+    AppliedSet,
+    /// A payment waits for its decision, which is not there.
+    Held,
 }
 
 impl PgJournal {
@@ -207,6 +213,29 @@ impl PgJournal {
                 AND c.verification_id IS NOT NULL
                 AND NOT EXISTS (SELECT FROM assay.verification v WHERE v.id = c.verification_id) LIMIT $3)
              UNION ALL
+             (SELECT c.verification_id, c.job_id, 'decided-claim', NULL FROM assay.claim c
+              WHERE ($1::text IS NULL OR c.job_id = $1) AND c.received_at >= coalesce($2, '-infinity'::timestamptz)
+                AND c.state = 'decided'
+                AND EXISTS (SELECT FROM assay.verification v WHERE v.id = c.verification_id AND v.cause <> 'submission')
+                AND NOT EXISTS (SELECT FROM assay.decision d WHERE d.verification_id = c.verification_id) LIMIT $3)
+             UNION ALL
+             (SELECT o.verification_id, v.job_id, 'published', NULL
+              FROM assay.dispute_outcome o LEFT JOIN assay.verification v ON v.id = o.verification_id
+              WHERE ($1::text IS NULL OR v.job_id = $1) AND o.decided_at >= coalesce($2, '-infinity'::timestamptz)
+                AND NOT EXISTS (SELECT FROM assay.decision d WHERE d.verification_id = o.verification_id) LIMIT $3)
+             UNION ALL
+             (SELECT i.verification_id, i.job_id, 'applied-set', NULL
+              FROM assay.dispute_item i JOIN assay.dispute_set s ON s.name = i.set_name AND s.state = 'applied'
+              JOIN assay.verification again ON again.id = i.verification_id AND again.outcome IN ('verified', 'retry')
+              JOIN assay.verification before ON before.id = i.disputes AND before.outcome <> again.outcome
+              WHERE ($1::text IS NULL OR i.job_id = $1) AND s.ended_at >= coalesce($2, '-infinity'::timestamptz)
+                AND NOT EXISTS (SELECT FROM assay.dispute_outcome o WHERE o.verification_id = i.verification_id)
+                AND NOT EXISTS (SELECT FROM assay.decision d WHERE d.verification_id = i.verification_id) LIMIT $3)
+             UNION ALL
+             (SELECT h.verification_id, h.job_id, 'held', NULL FROM assay.held h
+              WHERE ($1::text IS NULL OR h.job_id = $1) AND h.held_at >= coalesce($2, '-infinity'::timestamptz)
+                AND NOT EXISTS (SELECT FROM assay.decision d WHERE d.verification_id = h.verification_id) LIMIT $3)
+             UNION ALL
              (SELECT l.verification_id, min(l.job_id), 'log', NULL FROM assay.log l
               WHERE $1::text IS NULL AND l.created_at >= coalesce($2, '-infinity'::timestamptz)
                 AND NOT EXISTS (SELECT FROM assay.verification v WHERE v.id = l.verification_id)
@@ -232,6 +261,10 @@ fn orphan(row: &PgRow) -> Result<Orphan, JournalError> {
         "settlement" => OrphanOf::Settlement,
         "log" => OrphanOf::Log,
         "claim" => OrphanOf::Claim,
+        "decided-claim" => OrphanOf::DecidedClaim,
+        "published" => OrphanOf::Published,
+        "applied-set" => OrphanOf::AppliedSet,
+        "held" => OrphanOf::Held,
         _ => OrphanOf::Checkpoint(u64::try_from(row.try_get::<i64, _>("checkpoint")?).unwrap_or(0)),
     };
     Ok(Orphan {
@@ -283,20 +316,25 @@ async fn read(
             .await?,
         settlement,
     )?;
-    let mut leaves = by_id(
-        &sqlx::query("SELECT * FROM assay.checkpoint_leaf WHERE verification_id = ANY ($1)")
-            .bind(ids)
-            .fetch_all(&mut *connection)
-            .await?,
-        sealed,
-    )?;
+    let mut leaves: HashMap<Uuid, Vec<Result<(u64, u32, Leaf), JournalError>>> = HashMap::new();
+    let found = sqlx::query(
+        "SELECT * FROM assay.checkpoint_leaf WHERE verification_id = ANY ($1) ORDER BY checkpoint",
+    )
+    .bind(ids)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &found {
+        leaves
+            .entry(row.try_get("verification_id")?)
+            .or_default()
+            .push(sealed(row));
+    }
     rows.iter()
         .map(|row| {
             let id: Uuid = row.try_get("id")?;
             let audited = || {
                 Ok(Audited {
                     row: verification(row)?,
-                    cause: row.try_get("cause")?,
                     ended_at: row.try_get::<Option<Time>, _>("ended_at")?.map(|time| time.0),
                     recorded_entries: match row.try_get::<Option<i32>, _>("entries")? {
                         Some(_) => Some(count(row, "entries")?),
@@ -313,7 +351,11 @@ async fn read(
                         .collect::<Result<_, _>>()?,
                     decision: decisions.remove(&id).transpose()?,
                     settlement: settlements.remove(&id).transpose()?,
-                    sealed: leaves.remove(&id).transpose()?,
+                    sealed: leaves
+                        .remove(&id)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .collect::<Result<_, _>>()?,
                 })
             };
             let mut audited = audited;
@@ -369,5 +411,9 @@ pub(super) fn leaf(row: &PgRow) -> Result<Leaf, JournalError> {
         verification_id: row.try_get::<Uuid, _>("verification_id")?.into(),
         head: digest(row, "head")?,
         state: row.try_get("state")?,
+        decision: match row.try_get::<Option<&[u8]>, _>("decision")? {
+            Some(_) => Some(digest(row, "decision")?),
+            None => None,
+        },
     })
 }

@@ -1,17 +1,20 @@
 //! The chain of checkpoints: made by one process at a time, read by audits.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
+use uuid::Uuid;
 
 use super::PgJournal;
 use super::audit::leaf;
 use super::claims::milliseconds;
 use super::journal::{SELECT_VERIFICATION, digest, verification};
 use super::time::Time;
-use crate::checkpoint::{Checkpoint, Leaf};
+use crate::checkpoint::{Checkpoint, Leaf, decision_digest};
 use crate::journal::JournalError;
 
 /// The advisory lock of whoever makes a checkpoint, in the space of one key that all processes on the database share:
@@ -52,7 +55,9 @@ impl PgJournal {
                 .bind(LOCK)
                 .fetch_one(&mut *transaction)
                 .await?;
+            // Ended here and now: dropped, it would keep the lock until its connection is used again.
             if !ours {
+                transaction.rollback().await?;
                 return Ok(Sealing::NotDue);
             }
             let row = sqlx::query(
@@ -65,12 +70,14 @@ impl PgJournal {
             if let Some(row) = &row
                 && row.try_get("is_young")?
             {
+                transaction.rollback().await?;
                 return Ok(Sealing::NotDue);
             }
             let last = row.as_ref().map(checkpoint).transpose()?;
             let since = last.as_ref().filter(|_| !everything).map(|last| last.made_at);
             let leaves = unsealed(&mut transaction, since, look_back).await?;
             if leaves.is_empty() {
+                transaction.rollback().await?;
                 return Ok(Sealing::NothingNew);
             }
             let made = sign(last.as_ref(), &leaves);
@@ -131,15 +138,19 @@ impl PgJournal {
         rows.iter().map(leaf).collect()
     }
 
-    /// Verifications that ended longer than `age` ago and stand in no checkpoint.
+    /// Verifications that ended, or were published, longer than `age` ago and stand so in no checkpoint.
     ///
     /// # Errors
     /// Where the database cannot be read.
     pub async fn count_unsealed(&self, age: Duration) -> Result<u64, JournalError> {
         let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM assay.verification v
-             WHERE ended_at < now() - $1 * interval '1 ms'
-               AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)",
+             WHERE (ended_at < now() - $1 * interval '1 ms'
+                    AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id))
+                OR id IN (SELECT d.verification_id FROM assay.decision d
+                          WHERE d.trigger = 'dispute' AND d.decided_at < now() - $1 * interval '1 ms'
+                            AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l
+                                            WHERE l.verification_id = d.verification_id AND l.decision IS NOT NULL))",
         )
         .bind(milliseconds(age))
         .fetch_one(&self.pool())
@@ -153,28 +164,57 @@ async fn unsealed(
     since: Option<Timestamp>,
     look_back: Duration,
 ) -> Result<Vec<Leaf>, JournalError> {
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "{SELECT_VERIFICATION}
-         WHERE v.ended_at IS NOT NULL
-           AND v.started_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms'
-           AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)
-         ORDER BY v.ended_at, v.id LIMIT $3"
-    )))
-    .bind(since.map(Time))
-    .bind(milliseconds(look_back))
-    .bind(LARGEST)
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| {
+    let ended = "v.started_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms'
+        AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)";
+    // Sealed before its decision was published.
+    let published = "v.id IN (
+            SELECT d.verification_id FROM assay.decision d
+            WHERE d.trigger = 'dispute'
+              AND d.decided_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms')
+        AND EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)
+        AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id AND l.decision IS NOT NULL)";
+    let mut leaves: Vec<Leaf> = Vec::new();
+    for which in [ended, published] {
+        let room = LARGEST - i64::try_from(leaves.len()).unwrap_or(LARGEST);
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{SELECT_VERIFICATION} WHERE v.ended_at IS NOT NULL AND {which} ORDER BY v.ended_at, v.id LIMIT $3"
+        )))
+        .bind(since.map(Time))
+        .bind(milliseconds(look_back))
+        .bind(room)
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in &rows {
             let row = verification(row)?;
-            Ok(Leaf {
+            leaves.push(Leaf {
                 verification_id: row.id,
                 head: row.head,
                 state: row.outcome.unwrap_or_default(),
-            })
-        })
-        .collect()
+                decision: None,
+            });
+        }
+    }
+    let ids: Vec<_> = leaves.iter().map(|leaf| leaf.verification_id.uuid()).collect();
+    let mut decided = HashMap::new();
+    {
+        let mut rows = sqlx::query(
+            "SELECT verification_id, message FROM assay.decision WHERE verification_id = ANY ($1)",
+        )
+        .bind(ids)
+        .fetch(&mut *connection);
+        // One at a time: messages are long, and only a digest of each is kept.
+        while let Some(row) = rows.try_next().await? {
+            let message: &[u8] = row.try_get("message")?;
+            decided.insert(
+                row.try_get::<Uuid, _>("verification_id")?,
+                decision_digest(message),
+            );
+        }
+    }
+    for leaf in &mut leaves {
+        leaf.decision = decided.get(&leaf.verification_id.uuid()).copied();
+    }
+    Ok(leaves)
 }
 
 async fn insert(
@@ -198,9 +238,10 @@ async fn insert(
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "INSERT INTO assay.checkpoint_leaf (verification_id, checkpoint, place, head, state)
-         SELECT id, $1, place - 1, head, state
-         FROM unnest($2::uuid[], $3::bytea[], $4::text[]) WITH ORDINALITY AS leaf (id, head, state, place)",
+        "INSERT INTO assay.checkpoint_leaf (verification_id, checkpoint, place, head, state, decision)
+         SELECT id, $1, place - 1, head, state, decision
+         FROM unnest($2::uuid[], $3::bytea[], $4::text[], $5::bytea[]) WITH ORDINALITY
+         AS leaf (id, head, state, decision, place)",
     )
     .bind(number(made.number)?)
     .bind(
@@ -216,6 +257,12 @@ async fn insert(
             .collect::<Vec<_>>(),
     )
     .bind(leaves.iter().map(|leaf| leaf.state.as_str()).collect::<Vec<_>>())
+    .bind(
+        leaves
+            .iter()
+            .map(|leaf| leaf.decision.as_ref().map(|digest| digest.as_bytes().as_slice()))
+            .collect::<Vec<_>>(),
+    )
     .execute(connection)
     .await?;
     Ok(())

@@ -11,7 +11,9 @@ use super::time::Time;
 use crate::digest::Digest;
 use crate::entry::{Audience, Entry, EntryType, LogEntry, VerificationId, chain_start};
 use crate::job::JobId;
-use crate::journal::{Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words};
+use crate::journal::{
+    Cause, Chain, Journal, JournalError, Link, NewVerification, VerificationRow, ending_words,
+};
 use crate::model_call::{ModelCall, NoRoom, Reservation, Spent};
 use crate::outcome::Decision;
 use crate::plan::PlanRef;
@@ -215,6 +217,7 @@ pub(super) fn verification(row: &PgRow) -> Result<VerificationRow, JournalError>
     let id = VerificationId::from(row.try_get::<Uuid, _>("id")?);
     let job_id = JobId::new(row.try_get::<String, _>("job_id")?);
     let attempt = count(row, "attempt")?;
+    let cause: Cause = word(row, "cause")?;
     let plan = PlanRef {
         name: row.try_get("plan_name")?,
         digest: digest(row, "plan_digest")?,
@@ -222,12 +225,20 @@ pub(super) fn verification(row: &PgRow) -> Result<VerificationRow, JournalError>
     let submission = digest(row, "submission")?;
     let head = match row.try_get::<Option<&[u8]>, _>("last_hash")? {
         Some(_) => digest(row, "last_hash")?,
-        None => chain_start(id, &job_id, attempt, (&plan.name, plan.digest), submission),
+        None => chain_start(
+            id,
+            &job_id,
+            attempt,
+            cause.as_str(),
+            (&plan.name, plan.digest),
+            submission,
+        ),
     };
     Ok(VerificationRow {
         id,
         job_id,
         attempt,
+        cause,
         plan,
         submission,
         started_at: row.try_get::<Time, _>("started_at")?.0,

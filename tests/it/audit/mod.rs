@@ -5,6 +5,7 @@
 mod bucket;
 mod bundle;
 mod checkpoints;
+mod disputes;
 mod erase;
 mod erase_hand_ins;
 mod erase_places;
@@ -247,7 +248,7 @@ fn entry(kind: EntryType, content: String) -> Entry {
 }
 
 /// What the heart says of a submission that one diff judges.
-fn links(new: &NewVerification, outcome: Outcome) -> (Vec<Link>, Chain) {
+pub(super) fn links(new: &NewVerification, outcome: Outcome) -> (Vec<Link>, Chain) {
     let mut chain = Chain::new(new.chain_start());
     let (verdict, score) = verdict(outcome);
     let told = [
@@ -279,7 +280,7 @@ fn verdict(outcome: Outcome) -> (GraderEnd, Score) {
     }
 }
 
-fn message(new: &NewVerification, outcome: Outcome, log_head: Digest) -> OutcomeMessage {
+pub(super) fn message(new: &NewVerification, outcome: Outcome, log_head: Digest) -> OutcomeMessage {
     let (verdict, score) = verdict(outcome);
     let decided_at = Clock::system().now();
     let receipt = Receipt {
@@ -328,7 +329,7 @@ fn message(new: &NewVerification, outcome: Outcome, log_head: Digest) -> Outcome
 }
 
 /// Signs what a message's receipt says.
-trait SignWith {
+pub(super) trait SignWith {
     fn sign_with(self, key: &SigningKey) -> Self;
 }
 

@@ -105,6 +105,7 @@ async fn a_chain_that_was_recomputed_as_a_whole_is_found_by_the_receipt() {
         id,
         &row.job_id,
         0,
+        row.cause.as_str(),
         (&row.plan.name, row.plan.digest),
         row.submission,
     );

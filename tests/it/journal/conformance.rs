@@ -114,6 +114,10 @@ async fn entries_come_back_as_they_were_written(journal: &dyn Journal) {
             ..row.clone()
         },
         VerificationRow {
+            cause: Cause::Submission,
+            ..row.clone()
+        },
+        VerificationRow {
             attempt: 3,
             ..row.clone()
         },

@@ -16,15 +16,19 @@ CREATE TABLE assay.checkpoint (
     signature  text        NOT NULL
 );
 
--- What a checkpoint covers: how each verification ended. Append-only; every verification is sealed once.
+-- What a checkpoint covers: how each verification ended, and what it decided. Append-only; every verification is sealed once,
+-- and once more where its decision was published later.
 CREATE TABLE assay.checkpoint_leaf (
-    verification_id uuid    PRIMARY KEY,
+    verification_id uuid    NOT NULL,
     checkpoint      bigint  NOT NULL,
     place           integer NOT NULL,                 -- in the tree, from 0
     head            bytea   NOT NULL,
     state           text    NOT NULL,
-    UNIQUE (checkpoint, place)
+    decision        bytea,                            -- digest of its decision; none where it had none
+    PRIMARY KEY (checkpoint, place)
 );
+CREATE INDEX checkpoint_leaf_verification ON assay.checkpoint_leaf (verification_id);
+CREATE UNIQUE INDEX checkpoint_leaf_decided_once ON assay.checkpoint_leaf (verification_id) WHERE decision IS NOT NULL;
 
 -- The files that a verification judged, and what became of our copies. The bytes lie in the evidence store, by sha256.
 CREATE TABLE assay.evidence (
