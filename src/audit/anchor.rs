@@ -258,7 +258,12 @@ fn read_file(path: &Path, mut visit: impl FnMut(Checkpoint)) -> Result<(), Ancho
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
+    let file = match File::open(path) {
+        Ok(file) => file,
+        // Before the first checkpoint there is none.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
     let mut reader = BufReader::new(file);
     let mut text = String::new();
     for number in 1_u64.. {

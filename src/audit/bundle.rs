@@ -162,7 +162,7 @@ async fn inclusion(
     let Some(checkpoint) = journal.checkpoint(number).await? else {
         return Ok(None);
     };
-    let leaves = journal.leaves(number).await?;
+    let leaves = journal.leaves(number).await??;
     let tree = MerkleTree::new(leaves.iter().map(Leaf::digest).collect());
     let proof = usize::try_from(place).ok().and_then(|place| tree.proof(place));
     Ok(proof.map(|proof| Inclusion {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::finding::{Finding, What};
+use super::money::moved_otherwise;
 use super::told::{contradicts_log, contradicts_receipt};
 use crate::checkpoint::{Leaf, decision_digest};
 use crate::journal::{Audited, AuditedDecision, Cause, ChainError, Erasure, verify_chain};
@@ -68,6 +69,13 @@ impl Examined<'_> {
             let recorded = recorded_entries.map_or_else(|| "none".to_owned(), |count| count.to_string());
             let detail = format!("{there} entries are there, {recorded} are recorded");
             self.find(What::ChainEnd, "verification.entries", detail);
+        }
+        let with_content = entries.iter().find(|entry| {
+            entry.erased.is_some() && (!entry.entry.content.is_empty() || entry.salt != [0; 16])
+        });
+        if let Some(strange) = with_content {
+            let place = format!("entry {}", strange.seq);
+            self.find(What::EntryChanged, place, "an erased entry has content");
         }
         if let Some(strange) = entries.iter().find(|entry| entry.job_id != row.job_id) {
             let detail = format!("the entry is of job `{}`", strange.job_id);
@@ -255,15 +263,19 @@ impl Examined<'_> {
                 &decision.outcome,
                 decision.supersedes,
             );
-            if decided
-                != (
-                    &settled.job_id,
-                    settled.attempt,
-                    &settled.outcome,
-                    settled.supersedes,
-                )
-            {
+            let applied = (
+                &settled.job_id,
+                settled.attempt,
+                &settled.outcome,
+                settled.supersedes,
+            );
+            let message: Option<OutcomeMessage> = serde_json::from_slice(&decision.message).ok();
+            if decided != applied {
                 let detail = format!("settled as {} of {}", settled.outcome, settled.job_id);
+                self.find(What::Settlement, "settlement", detail);
+            } else if let Some(detail) =
+                message.and_then(|message| moved_otherwise(&message.receipt, settled))
+            {
                 self.find(What::Settlement, "settlement", detail);
             }
         }

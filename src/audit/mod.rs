@@ -1,7 +1,7 @@
 //! The audit: whether what the database says today is what was written, sealed and signed then.
 //!
-//! `examine` looks at one verification, `calls` at what its judges are kept to have said, `seals` at the chain of checkpoints, `run` goes over the whole database. `sealer` makes
-//! the checkpoints that an audit goes by, `anchor` keeps them outside the database. `bundle` and `prove` carry one verification
+//! `examine` looks at one verification, `calls` at what its judges are kept to have said, `money` at what was settled, `seals` at
+//! the chain of checkpoints, `run` goes over the whole database. `sealer` makes the checkpoints that an audit goes by, `anchor` keeps them outside the database. `bundle` and `prove` carry one verification
 //! to somebody who has neither database nor trust in ours. What is proven by what: docs/audit.md.
 
 mod anchor;
@@ -9,6 +9,7 @@ mod bundle;
 mod calls;
 mod examine;
 mod finding;
+mod money;
 mod prove;
 mod run;
 mod sealer;

@@ -3,6 +3,7 @@
 use super::bundle::{Bundle, FORMAT, Inclusion, kid_of};
 use super::examine::examine;
 use super::seals::is_signed;
+use super::told::is_unproven;
 use crate::checkpoint::{Leaf, root_from};
 use crate::entry::{Entry, LogEntry, chain_hash, chain_hash_of, chain_start};
 use crate::journal::{Audited, AuditedDecision, Cause, Erasure, VerificationRow};
@@ -67,13 +68,6 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
             finding.what, finding.place, finding.detail
         ));
     }
-    let strange = audited
-        .entries
-        .iter()
-        .any(|entry| entry.erased.is_some() && (!entry.entry.content.is_empty() || entry.salt != [0; 16]));
-    if strange {
-        proof.wrong.push("an erased entry has content".to_owned());
-    }
     if let Some(message) = &bundle.message {
         proof.proven.push(format!(
             "the key {} signed this outcome, `{}`, of exactly this log, plan and submission",
@@ -105,9 +99,16 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
             .push("when it was made: no checkpoint had sealed it yet".to_owned()),
     }
     if erased > 0 {
-        proof
-            .not_proven
-            .push(format!("the content of {erased} entries, which was erased"));
+        proof.not_proven.push(format!(
+            "the content of {erased} entries, which was erased: who erased it, ask the deployment"
+        ));
+    }
+    if is_unproven(&audited) {
+        proof.not_proven.push(
+            "verdict and score of each grader, and the threshold: they were erased from the log before a checkpoint had \
+             sealed them"
+                .to_owned(),
+        );
     }
     if kids(bundle) != bundle.kids {
         proof

@@ -12,6 +12,7 @@ use super::calls::examine_calls;
 use super::examine::examine;
 use super::finding::{Finding, What};
 use super::seals::{Seals, Which, audit_seals};
+use super::told::is_unproven;
 use crate::entry::VerificationId;
 use crate::journal::{Audited, Erasure, JournalError, Orphan, OrphanOf, PgJournal, Scope};
 use crate::receipt::TrustFile;
@@ -86,6 +87,8 @@ pub struct AuditReport {
     pub unsealed: u64,
     /// Whether checkpoints are kept outside the database.
     pub anchored: Anchored,
+    /// Decisions of which only the receipt is proven: how each grader ended was erased before a checkpoint had sealed it.
+    pub unproven: u64,
     /// What was erased on record, by whom and why.
     pub erasures: Vec<Erasure>,
     /// What is wrong, at most a thousand.
@@ -109,6 +112,7 @@ struct Batch {
     running: u64,
     entries: u64,
     receipts: u64,
+    unproven: u64,
     sealed_in: BTreeSet<u64>,
     findings: Vec<Finding>,
 }
@@ -135,6 +139,7 @@ pub async fn audit(
         receipts: 0,
         checkpoints: 0,
         unsealed: 0,
+        unproven: 0,
         anchored: Anchored::Unanchored,
         erasures: journal.erasures(job).await?,
         findings: Vec::new(),
@@ -164,6 +169,7 @@ pub async fn audit(
         report.running += batch.running;
         report.entries += batch.entries;
         report.receipts += batch.receipts;
+        report.unproven += batch.unproven;
         if job.is_some() {
             sealed_in.append(&mut batch.sealed_in);
         }
@@ -244,6 +250,7 @@ fn examine_all(
         running: 0,
         entries: 0,
         receipts: 0,
+        unproven: 0,
         sealed_in: BTreeSet::new(),
         findings: Vec::new(),
     };
@@ -265,6 +272,7 @@ fn examine_all(
         batch.running += u64::from(audited.ended_at.is_none());
         batch.entries += audited.entries.len() as u64;
         batch.receipts += u64::from(audited.decision.is_some());
+        batch.unproven += u64::from(is_unproven(&audited));
         batch
             .sealed_in
             .extend(audited.sealed.iter().map(|(number, ..)| *number));

@@ -8,13 +8,17 @@ use jiff::Timestamp;
 use super::anchor::{Anchor, AnchorError};
 use super::finding::{Finding, What};
 use super::run::{Anchored, AuditError};
+use crate::causes::in_full;
 use crate::checkpoint::{Checkpoint, Leaf, MerkleTree};
 use crate::digest::Digest;
-use crate::journal::PgJournal;
+use crate::journal::{JournalError, PgJournal};
 use crate::receipt::TrustFile;
 
 /// Checkpoints that are read at a time.
 const PAGE: u32 = 256;
+
+/// Most missing checkpoints of one gap that are told.
+const GAPS: usize = 1_000;
 
 /// What was found of the checkpoints.
 #[derive(Debug)]
@@ -53,7 +57,9 @@ pub(super) async fn audit_seals(
     let mut findings = Vec::new();
     let after = match &which {
         Which::After(after) => *after,
-        Which::These(numbers) => numbers.first().map_or(u64::MAX >> 1, |first| first - 1),
+        Which::These(numbers) => numbers
+            .first()
+            .map_or(u64::MAX >> 1, |first| first.saturating_sub(1)),
     };
     // The anchor first: what is made meanwhile is in the table but not yet there, never the other way round.
     let mut anchored = match anchor {
@@ -67,26 +73,27 @@ pub(super) async fn audit_seals(
     let mut seen = 0;
     let mut last_seen = after;
     let mut previous = match &which {
-        Which::After(after) if *after > 0 => journal.checkpoint(*after).await?,
+        Which::After(after) if *after > 0 => readable(journal, *after).await?,
         Which::After(_) | Which::These(_) => None,
     };
     let mut not_anchored = 0;
     loop {
         let page = match &which {
-            Which::After(_) => journal.checkpoints(last_seen, PAGE).await?,
+            Which::After(_) => journal.audited_checkpoints(last_seen, PAGE).await?,
             Which::These(numbers) => match numbers.range(last_seen + 1..).next() {
                 Some(number) => {
-                    let found = journal.checkpoint(*number).await?;
-                    if found.is_none() {
+                    let mut found = journal.audited_checkpoints(number - 1, 1).await?;
+                    found.retain(|(found, _)| found == number);
+                    if found.is_empty() {
                         findings.push(removed(*number, "what it covered is still on record".to_owned()));
                         last_seen = *number;
                         anchored.remove(number);
                         continue;
                     }
                     // Whether it follows the one before is looked at as well.
-                    previous = journal.checkpoint(number - 1).await?;
+                    previous = readable(journal, number - 1).await?;
                     last_seen = number - 1;
-                    found.into_iter().collect()
+                    found
                 }
                 None => Vec::new(),
             },
@@ -94,15 +101,27 @@ pub(super) async fn audit_seals(
         if page.is_empty() {
             break;
         }
-        for checkpoint in page {
-            for missing in last_seen + 1..checkpoint.number {
+        for (number, checkpoint) in page {
+            // A number that somebody made up is told, but not as often as he likes.
+            for missing in (last_seen + 1..number).take(GAPS) {
                 // What the anchor knows of it is told below.
                 if !anchored.contains_key(&missing) {
                     findings.push(removed(missing, "the numbers have a gap".to_owned()));
                 }
             }
-            let leaves = journal.leaves(checkpoint.number).await?;
-            findings.extend(check(previous.as_ref(), &checkpoint, &leaves, trust));
+            let checkpoint = match checkpoint {
+                Ok(checkpoint) => checkpoint,
+                Err(error) => {
+                    findings.push(unreadable(number, "it", &error));
+                    anchored.remove(&number);
+                    (seen, last_seen, previous) = (seen + 1, number, None);
+                    continue;
+                }
+            };
+            match journal.leaves(number).await? {
+                Ok(leaves) => findings.extend(check(previous.as_ref(), &checkpoint, &leaves, trust)),
+                Err(error) => findings.push(unreadable(number, "what it covers", &error)),
+            }
             if anchor.is_some() {
                 match anchored.remove(&checkpoint.number) {
                     Some(kept) if kept.digest != checkpoint.digest() => findings.push(changed(
@@ -228,6 +247,20 @@ pub(super) fn check(
         ));
     }
     findings
+}
+
+/// The checkpoint of that number, where there is one that can be read; that it cannot is told where it is looked at itself.
+async fn readable(journal: &PgJournal, number: u64) -> Result<Option<Checkpoint>, AuditError> {
+    let Some(before) = number.checked_sub(1) else {
+        return Ok(None);
+    };
+    let found = journal.audited_checkpoints(before, 1).await?;
+    let found = found.into_iter().find(|(found, _)| *found == number);
+    Ok(found.and_then(|(_, checkpoint)| checkpoint.ok()))
+}
+
+fn unreadable(number: u64, what: &str, error: &JournalError) -> Finding {
+    changed(number, format!("{what} cannot be read: {}", in_full(error)))
 }
 
 fn removed(number: u64, detail: String) -> Finding {

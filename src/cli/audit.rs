@@ -202,6 +202,7 @@ fn print(report: &AuditReport) -> Result<(), CliError> {
         receipts,
         checkpoints,
         unsealed,
+        unproven,
         anchored,
         erasures,
         findings,
@@ -252,7 +253,18 @@ fn print(report: &AuditReport) -> Result<(), CliError> {
     if *unsealed > 0 {
         say!("{unsealed} verifications stand in no checkpoint: does `assay work` run?");
     }
+    if *unproven > 0 {
+        say!(
+            "not proven: verdicts, scores and thresholds of {unproven} decisions, erased from their logs before a checkpoint \
+             had sealed them; their receipts are"
+        );
+    }
     match anchored {
+        Anchored::At {
+            place,
+            through: 0,
+            not_yet,
+        } => say!("the anchor {place} holds nothing yet: {not_yet} checkpoints wait for `assay work`"),
         Anchored::Unanchored => say!(
             "unanchored: whoever owns the database could have removed the latest checkpoints with all they covered; set ASSAY_ANCHOR"
         ),

@@ -72,6 +72,25 @@ pub struct SettlementRow {
     pub outcome: String,
     /// The decision that was overturned with it.
     pub supersedes: Option<VerificationId>,
+    /// What moved.
+    pub moved: Moved,
+    /// What had moved on the decision that was overturned.
+    pub before: Option<Moved>,
+}
+
+/// Money that a settlement moved, by its row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// What became of the job, as [`Effect`](crate::journal::Effect) writes it.
+    pub effect: String,
+    /// Who was paid or refunded, or had to give back.
+    pub paid_user: Option<String>,
+    /// Cents of it.
+    pub amount_cents: i64,
+    /// Who took the fee, or gave it back.
+    pub fee_user: Option<String>,
+    /// Cents of it.
+    pub fee_cents: i64,
 }
 
 /// A verification with all that says something of it.
@@ -310,7 +329,12 @@ async fn read(
         decision,
     )?;
     let mut settlements = by_id(
-        &sqlx::query("SELECT * FROM assay.settlement WHERE verification_id = ANY ($1)")
+        &sqlx::query(
+            "SELECT s.*, p.effect AS before_effect, p.paid_user AS before_paid_user, p.amount_cents AS before_amount_cents,
+                    p.fee_user AS before_fee_user, p.fee_cents AS before_fee_cents
+             FROM assay.settlement s LEFT JOIN assay.settlement p ON p.verification_id = s.supersedes
+             WHERE s.verification_id = ANY ($1)",
+        )
             .bind(ids)
             .fetch_all(&mut *connection)
             .await?,
@@ -396,6 +420,22 @@ fn settlement(row: &PgRow) -> Result<SettlementRow, JournalError> {
         supersedes: row
             .try_get::<Option<Uuid>, _>("supersedes")?
             .map(VerificationId::from),
+        moved: moved(row, "")?,
+        before: match row.try_get::<Option<&str>, _>("before_effect")? {
+            Some(_) => Some(moved(row, "before_")?),
+            None => None,
+        },
+    })
+}
+
+fn moved(row: &PgRow, of: &str) -> Result<Moved, JournalError> {
+    let column = |name: &str| format!("{of}{name}");
+    Ok(Moved {
+        effect: row.try_get(column("effect").as_str())?,
+        paid_user: row.try_get(column("paid_user").as_str())?,
+        amount_cents: row.try_get(column("amount_cents").as_str())?,
+        fee_user: row.try_get(column("fee_user").as_str())?,
+        fee_cents: row.try_get(column("fee_cents").as_str())?,
     })
 }
 

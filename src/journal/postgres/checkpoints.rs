@@ -101,6 +101,28 @@ impl PgJournal {
         rows.iter().map(checkpoint).collect()
     }
 
+    /// Checkpoints after `after`, at most `limit`, in their order; a row that no version of ours writes is an error of its own.
+    ///
+    /// # Errors
+    /// Where the database cannot be read.
+    pub async fn audited_checkpoints(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, Result<Checkpoint, JournalError>)>, JournalError> {
+        let rows = sqlx::query("SELECT * FROM assay.checkpoint WHERE number > $1 ORDER BY number LIMIT $2")
+            .bind(number(after)?)
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool())
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let number: i64 = row.try_get("number")?;
+                Ok((u64::try_from(number).unwrap_or(0), checkpoint(row)))
+            })
+            .collect()
+    }
+
     /// The checkpoint of that number.
     ///
     /// # Errors
@@ -126,16 +148,16 @@ impl PgJournal {
         Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
     }
 
-    /// What a checkpoint covers, in the order of its tree.
+    /// What a checkpoint covers, in the order of its tree; within, an error where a row is none that a version of ours writes.
     ///
     /// # Errors
     /// Where the database cannot be read.
-    pub async fn leaves(&self, of: u64) -> Result<Vec<Leaf>, JournalError> {
+    pub async fn leaves(&self, of: u64) -> Result<Result<Vec<Leaf>, JournalError>, JournalError> {
         let rows = sqlx::query("SELECT * FROM assay.checkpoint_leaf WHERE checkpoint = $1 ORDER BY place")
             .bind(number(of)?)
             .fetch_all(&self.pool())
             .await?;
-        rows.iter().map(leaf).collect()
+        Ok(rows.iter().map(leaf).collect())
     }
 
     /// Verifications that ended, or were published, longer than `age` ago and stand so in no checkpoint.

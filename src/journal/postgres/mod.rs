@@ -34,7 +34,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
-pub use audit::{Audited, AuditedDecision, Orphan, OrphanOf, Scope, SettlementRow};
+pub use audit::{Audited, AuditedDecision, Moved, Orphan, OrphanOf, Scope, SettlementRow};
 pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use budget::PgLeases;
 pub use checkpoints::Sealing;

@@ -204,3 +204,65 @@ async fn no_checkpoint_is_made_before_its_time_or_of_nothing() {
     assert_eq!(seal(60).await, Sealing::NotDue);
     assert!(matches!(seal(0).await, Sealing::Made(_)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_that_cannot_be_read_is_a_finding_and_hides_no_other() {
+    for (change, back) in [
+        ("checkpoint SET count = -1", "checkpoint SET count = 2"),
+        (
+            "checkpoint SET made_at = 'infinity'",
+            "checkpoint SET made_at = now()",
+        ),
+        ("checkpoint SET root = ''", "checkpoint SET root = sha256('')"),
+        (
+            "checkpoint_leaf SET head = ''",
+            "checkpoint_leaf SET head = sha256('')",
+        ),
+    ] {
+        let (world, ids) = sealed().await;
+        let of = if change.starts_with("checkpoint_leaf") {
+            "checkpoint"
+        } else {
+            "number"
+        };
+        world
+            .tamper(&format!(
+                "UPDATE assay.{change} WHERE {of} = 2;
+                 UPDATE assay.log SET content = 'other' WHERE verification_id = '{}' AND seq = 1",
+                ids[0]
+            ))
+            .await;
+        for scope in [["--all"].as_slice(), &["j-1-0"]] {
+            let (code, report) = world.audit_report(scope, ANCHOR);
+            assert_eq!(code, 1, "{change}: {report}");
+            let whats: Vec<_> = report["findings"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|finding| finding["what"].as_str().unwrap())
+                .collect();
+            let unreadable_leaf = change.starts_with("checkpoint_leaf");
+            assert!(
+                whats.contains(&"checkpoint-changed") || (unreadable_leaf && scope != ["--all"]),
+                "{change}: {report}"
+            );
+            assert!(
+                whats.contains(&"entry-changed") || (unreadable_leaf && whats.contains(&"unreadable")),
+                "{change}: {report}"
+            );
+        }
+        let _ = back;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_anchor_that_holds_nothing_yet_is_no_trouble_and_is_said() {
+    let world = World::new().await;
+    world.decide("first", Outcome::Verified).await;
+    world.seal(None).await;
+    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
+    let anchor = world.folder.path().join("anchor.jsonl").display().to_string();
+    let said = world.run(&["audit", "--all"], &[("ASSAY_ANCHOR", &anchor)]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains("holds nothing yet: 1 checkpoints wait"), "{said}");
+}

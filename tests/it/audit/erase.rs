@@ -103,3 +103,49 @@ async fn nothing_is_erased_without_a_tombstone_or_while_it_is_under_way() {
         (1, vec![("erased-unrecorded".to_owned(), "entry 2".to_owned())])
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_an_erasure_a_checkpoint_still_proves_how_graders_ended_and_without_one_it_is_said() {
+    for sealed in [true, false] {
+        let world = World::new().await;
+        let id = world.decide("erased", Outcome::Verified).await;
+        if sealed {
+            world.seal(None).await;
+        }
+        let erased = world.run(&["erase", "erased", "--reason", "ticket 4711", "--yes"], &[]);
+        assert!(erased.status.success(), "{erased:?}");
+        let (code, report) = world.audit_report(&["--all"], None);
+        assert_eq!(
+            (code, &report["unproven"]),
+            (0, &u64::from(!sealed).into()),
+            "{report}"
+        );
+        let forge = |from: &str, to: &str| {
+            format!(
+                "UPDATE assay.decision SET message = convert_to(replace(convert_from(message, 'UTF8'), '{from}', '{to}'), 'UTF8')
+                 WHERE verification_id = '{id}'"
+            )
+        };
+        world
+            .tamper(&forge("\"verdict\": \"pass\"", "\"verdict\": \"fail\""))
+            .await;
+        let expected = if sealed {
+            (
+                1,
+                vec![("sealed-otherwise".to_owned(), "checkpoint 1".to_owned())],
+            )
+        } else {
+            (0, Vec::new())
+        };
+        assert_eq!(world.audit(None), expected);
+        world
+            .tamper(&forge("\"verdict\": \"fail\"", "\"verdict\": \"pass\""))
+            .await;
+        world.tamper(&forge("[erased]", "it was fine")).await;
+        let words = (
+            "decision-changed".to_owned(),
+            "decision.message.graders.text".to_owned(),
+        );
+        assert_eq!(world.audit(None), (1, vec![words]));
+    }
+}

@@ -224,3 +224,40 @@ async fn a_verification_without_a_decision_is_covered_by_its_checkpoint() {
         one("sealed-otherwise", "checkpoint 1")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_was_settled_otherwise_than_signed_is_found() {
+    let world = World::new().await;
+    let paid = world.decide("paid", Outcome::Verified).await;
+    let retried = world.decide("retried", Outcome::Retry).await;
+    let settle = format!(
+        "INSERT INTO assay.settlement (verification_id, job_id, attempt, outcome, effect, paid_user, amount_cents, fee_user, fee_cents)
+         VALUES ('{paid}', 'paid', 0, 'verified', 'paid', 'receiver', 900, 'platform', 100),
+                ('{retried}', 'retried', 0, 'retry', 'requeued', NULL, 0, NULL, 0)"
+    );
+    world.tamper(&settle).await;
+    for (id, change, back) in [
+        (paid, "paid_user = 'mallory'", "paid_user = 'receiver'"),
+        (paid, "amount_cents = 9000", "amount_cents = 900"),
+        (paid, "fee_cents = 101", "fee_cents = 100"),
+        (paid, "effect = 'requeued'", "effect = 'paid'"),
+        (
+            retried,
+            "effect = 'failed', paid_user = 'mallory', amount_cents = 9000",
+            "effect = 'requeued', paid_user = NULL, amount_cents = 0",
+        ),
+        (
+            retried,
+            "effect = 'reversed-requeued', paid_user = 'victim', amount_cents = 1000",
+            "effect = 'requeued', paid_user = NULL, amount_cents = 0",
+        ),
+    ] {
+        let update = |set: &str| format!("UPDATE assay.settlement SET {set} WHERE verification_id = '{id}'");
+        assert_eq!(
+            found(&world, update(change)).await,
+            one("settlement-differs", "settlement"),
+            "{change}"
+        );
+        world.tamper(&update(back)).await;
+    }
+}

@@ -19,7 +19,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    pub(super) const ALL: [Self; 5] = [
+    /// Every effect.
+    pub const ALL: [Self; 5] = [
         Self::Paid,
         Self::Requeued,
         Self::Failed,
