@@ -69,6 +69,9 @@ GRANT UPDATE (state, why) ON assay.evidence TO assay_arbiter;
 GRANT SELECT ON assay.decision, assay.switch TO assay_settlement;
 GRANT SELECT, INSERT ON assay.settlement, assay.held, assay.exception TO assay_settlement;
 GRANT UPDATE (reason, released_at) ON assay.held TO assay_settlement;
+-- `assay settle again` is settlement, too: it closes the exceptions that it applies, and notes who said so.
+GRANT UPDATE (closed_at, closed_by, closed_reason) ON assay.exception TO assay_settlement;
+GRANT INSERT ON assay.act TO assay_settlement;
 
 -- People at the command line: `assay log`, `parked`, `pause`, `settle exceptions|approve`. They decide nothing.
 GRANT SELECT ON ALL TABLES IN SCHEMA assay TO assay_operator;

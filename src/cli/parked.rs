@@ -8,6 +8,7 @@ use super::pause::ByArg;
 use super::{CliError, Exit, parts};
 use crate::config::{CommonArgs, Config};
 use crate::journal::{ParkedRow, PgJournal};
+use crate::message::{SubmittedJob, Work};
 use crate::queue::{Destination, Lane, Outgoing};
 
 /// Most rows that are listed.
@@ -156,8 +157,11 @@ fn as_value(row: &ParkedRow) -> Value {
     })
 }
 
-/// Reasons whose message is whole: it can be published again. Of the others a part was left out, or it can never be read.
-const WHOLE: [&str; 4] = ["missing-job", "stale", "message-lost", "unreadable-job"];
+/// Whether the message can be published again: it names the job, which is read anew. One that holds the job would say the
+/// same as before (its status, too), and the values of its variables were not kept.
+fn names_the_job(message: &[u8]) -> bool {
+    SubmittedJob::parse(message).is_ok_and(|message| matches!(message.work, Work::Thin { .. }))
+}
 
 async fn retry(
     config: &Config,
@@ -166,7 +170,7 @@ async fn retry(
     act: (&str, &str),
 ) -> Result<Exit, CliError> {
     if let Some(message) = &row.message {
-        if !WHOLE.contains(&row.reason.as_str()) {
+        if !names_the_job(message) {
             say!(
                 "{} cannot be graded again as it is ({}): have it submitted anew, then close this",
                 row.id,

@@ -13,10 +13,10 @@ use super::{CliError, Exit, parts};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
 use crate::health::{HealthServer, Heart};
-use crate::journal::{Market, Settled};
+use crate::journal::{Duty, JournalError, Market, Settled, Tried};
 use crate::metrics::Metrics;
 use crate::receipt::Trust;
-use crate::settle::{self, Settler};
+use crate::settle::{self, SettleTrouble, Settler};
 use crate::shutdown;
 
 /// Flags of `assay settle`.
@@ -27,7 +27,8 @@ Examples:
   assay settle held                         what waits: paused, price, rate
   assay settle approve job_9                pay what waits for job_9
   assay settle exceptions --json            what was not applied, and why
-  assay settle again 17                     try it once more, e.g. after the account was topped up
+  assay settle again 17                     try it once more, e.g. after the account was topped up; as settlement's
+                                            role (`assay_settlement`) and with its trust file
   assay settle close 17 --reason \"forged\"
 
 Exit status: 0 good, 1 if an exception is one still, 2 wrong use or no such thing, 3 our own trouble.")]
@@ -66,7 +67,7 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Try exceptions once more; those that are applied are closed
+    /// Try exceptions once more; those that are applied, or wait, are closed
     Again {
         /// Numbers of exceptions
         #[arg(required = true, value_name = "ID")]
@@ -140,9 +141,7 @@ pub(super) async fn run(args: SettleArgs, common: &CommonArgs) -> Result<Exit, C
                 .await
                 .map_err(CliError::trouble)?;
             if !closed {
-                return Err(CliError::usage(anyhow!(
-                    "there is no open exception {id}: `assay settle exceptions` shows those that are"
-                )));
+                return Err(CliError::usage(JournalError::NoOpenException(id)));
             }
             say!("closed {id}");
             Ok(Exit::Good)
@@ -194,35 +193,36 @@ async fn consume(config: &Config, market: Market) -> Result<Exit, CliError> {
 }
 
 async fn again(settler: &Settler, ids: &[i64], by: &str) -> Result<Exit, CliError> {
+    let market = settler.market();
+    let rights = market
+        .journal()
+        .privileges(Duty::Settlement, true)
+        .await
+        .map_err(CliError::trouble)?;
+    if let Some(missing) = rights.missing.first() {
+        return Err(CliError::usage(anyhow!(
+            "{} may not settle, it lacks {missing}: connect as assay_settlement (deploy/roles.sql)",
+            rights.role
+        )));
+    }
+    let open = market.exceptions(false).await.map_err(CliError::trouble)?;
+    if let Some(unknown) = ids.iter().find(|id| open.iter().all(|row| row.id != **id)) {
+        return Err(CliError::usage(JournalError::NoOpenException(*unknown)));
+    }
     let mut exit = Exit::Good;
     for id in ids {
-        let message = settler
-            .market()
-            .exception_message(*id)
-            .await
-            .map_err(CliError::trouble)?;
-        let Some(message) = message else {
-            say!("{id}: there is no open exception of that number");
-            exit = Exit::No;
-            continue;
-        };
-        let became = match settler.settle(&message).await.map_err(CliError::trouble)? {
-            Settled::Exception(reason) => {
+        match settler.again(Tried { exception: *id, by }).await {
+            Ok(Settled::Exception(reason)) => {
                 say!("{id}: still an exception: {reason}");
                 exit = Exit::No;
-                continue;
             }
-            Settled::Applied(effect) => effect.as_str(),
-            Settled::Already => "applied before",
-            Settled::Held(reason) => reason.as_str(),
-        };
-        let reason = format!("tried again: {became}");
-        settler
-            .market()
-            .close_exception(*id, by, &reason)
-            .await
-            .map_err(CliError::trouble)?;
-        say!("{id}: {became}");
+            Ok(settled) => say!("{id}: {}", settled.as_str()),
+            Err(SettleTrouble::Journal(JournalError::NoOpenException(_))) => {
+                say!("{id}: somebody has closed it meanwhile");
+                exit = Exit::No;
+            }
+            Err(trouble) => return Err(CliError::trouble(trouble)),
+        }
     }
     Ok(exit)
 }

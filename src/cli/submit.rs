@@ -1,5 +1,6 @@
 //! `assay submit`: publishes submitted-job messages.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -14,7 +15,7 @@ use crate::config::CommonArgs;
 use crate::desk::{Template, discover, read_job};
 use crate::job::{Job, JobId};
 use crate::message::{MAX_MESSAGE_BYTES, PlanChoice, SubmittedJob, Work};
-use crate::queue::{Destination, Lane, Outgoing};
+use crate::queue::{Destination, Lane, Outgoing, QueueError};
 
 /// Messages whose confirmations are awaited at a time.
 const IN_FLIGHT: usize = 256;
@@ -44,7 +45,7 @@ pub(super) struct SubmitArgs {
     from_fixtures: Option<PathBuf>,
     /// How many, taking the fixtures in turn [default: each once]
     #[arg(long, requires = "from_fixtures")]
-    count: Option<usize>,
+    count: Option<NonZeroUsize>,
     /// What the ids of submitted fixtures begin with [default: a random text]
     #[arg(long, value_name = "TEXT", requires = "from_fixtures")]
     prefix: Option<String>,
@@ -62,6 +63,11 @@ pub(super) async fn run(args: SubmitArgs, common: &CommonArgs) -> Result<Exit, C
         Some(folder) => fixtures(folder, &args)?,
         None => jobs(&args)?,
     };
+    // All of them before the first is published or inserted.
+    let bodies: Vec<_> = submissions
+        .iter()
+        .map(|(message, job)| body(message, job))
+        .collect::<Result<_, _>>()?;
     if args.insert {
         let market = parts::market(&config).await?;
         let jobs: Vec<Job> = submissions.iter().map(|(_, job)| job.clone()).collect();
@@ -72,17 +78,9 @@ pub(super) async fn run(args: SubmitArgs, common: &CommonArgs) -> Result<Exit, C
     }
     let queue = parts::queue(&config, "submit").await?;
     let progress = progress(submissions.len(), args.json);
-    let publishing = submissions.iter().map(|(message, job)| {
+    let publishing = submissions.iter().zip(bodies).map(|((_, job), body)| {
         let (queue, progress) = (&queue, &progress);
         async move {
-            let body = message.to_json().map_err(|error| anyhow!(error))?;
-            if body.len() > MAX_MESSAGE_BYTES {
-                return Err(anyhow!(
-                    "the job {} has {} bytes as a message, at most {MAX_MESSAGE_BYTES} are allowed",
-                    job.id,
-                    body.len()
-                ));
-            }
             queue
                 .publish(Outgoing {
                     to: Destination::Lane(Lane::Submitted),
@@ -92,7 +90,7 @@ pub(super) async fn run(args: SubmitArgs, common: &CommonArgs) -> Result<Exit, C
                 })
                 .await?;
             progress.inc(1);
-            Ok(())
+            Ok::<_, QueueError>(())
         }
     });
     let mut published = stream::iter(publishing).buffer_unordered(IN_FLIGHT);
@@ -123,6 +121,22 @@ pub(super) async fn run(args: SubmitArgs, common: &CommonArgs) -> Result<Exit, C
         );
     }
     Ok(Exit::Good)
+}
+
+/// The message as it is published.
+fn body(message: &SubmittedJob, job: &Job) -> Result<Vec<u8>, CliError> {
+    let body = message
+        .to_json()
+        .map_err(|error| CliError::usage(anyhow!(error)))?;
+    if body.len() > MAX_MESSAGE_BYTES {
+        return Err(CliError::usage(anyhow!(
+            "the job {} has {} bytes as a message, at most {MAX_MESSAGE_BYTES} are allowed: give files as URLs, \
+             or publish its id alone (`assay schema message`); nothing was submitted",
+            job.id,
+            body.len()
+        )));
+    }
+    Ok(body)
 }
 
 fn progress(count: usize, hidden: bool) -> ProgressBar {
@@ -162,7 +176,7 @@ fn fixtures(folder: &Path, args: &SubmitArgs) -> Result<Vec<Submission>, CliErro
     let templates = templates.map_err(|error: crate::desk::FixtureError| CliError::usage(error))?;
     let random = format!("{:06x}", rand::random::<u32>() & 0xff_ffff);
     let prefix = args.prefix.as_deref().unwrap_or(&random);
-    let count = args.count.unwrap_or(templates.len());
+    let count = args.count.map_or(templates.len(), NonZeroUsize::get);
     let now = Clock::system().now();
     let submissions = templates.iter().cycle().take(count).enumerate();
     Ok(submissions

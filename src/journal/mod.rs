@@ -176,6 +176,9 @@ pub enum JournalError {
         /// What is missing.
         table: &'static str,
     },
+    /// There is no such exception, or somebody has closed it.
+    #[error("there is no open exception {0}: `assay settle exceptions` shows those that are")]
+    NoOpenException(i64),
     /// The verification does not exist or has ended.
     #[error("verification {0} is not under way")]
     NotUnderWay(VerificationId),

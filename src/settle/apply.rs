@@ -9,7 +9,7 @@ use super::settings::SettleSettings;
 use super::transition::transition;
 use crate::clock::Clock;
 use crate::entry::VerificationId;
-use crate::journal::{Checked, JournalError, Market, NewException, Settled, Transition};
+use crate::journal::{Checked, JournalError, Market, NewException, Settled, Transition, Tried};
 use crate::message::{OutcomeMessage, VERSION};
 use crate::metrics::Metrics;
 use crate::receipt::{ReceiptFault, Trust, TrustError};
@@ -86,13 +86,28 @@ impl Settler {
     /// # Errors
     /// Trouble of ours, after which the same message comes again.
     pub async fn settle(&self, body: &[u8]) -> Result<Settled, SettleTrouble> {
+        self.settle_or_try(body, None).await
+    }
+
+    /// Applies the outcome of an open exception after all; [`Settled::Exception`] if it is one still. Else it is closed
+    /// in the transaction that applies it or has it wait.
+    ///
+    /// # Errors
+    /// [`JournalError::NoOpenException`], or trouble of ours; nothing has changed.
+    pub async fn again(&self, tried: Tried<'_>) -> Result<Settled, SettleTrouble> {
+        let body = self.market.exception_message(tried.exception).await?;
+        let body = body.ok_or(JournalError::NoOpenException(tried.exception))?;
+        self.settle_or_try(&body, Some(tried)).await
+    }
+
+    async fn settle_or_try(&self, body: &[u8], tried: Option<Tried<'_>>) -> Result<Settled, SettleTrouble> {
         let message = match read(body) {
             Ok(message) => message,
-            Err(exception) => return self.except((None, None), exception, body).await,
+            Err(exception) => return self.except((None, None), exception, body, tried).await,
         };
         let about = (Some(message.verification_id), Some(message.job_id.as_str()));
         if let Err(exception) = self.check(&message)? {
-            return self.except(about, exception, body).await;
+            return self.except(about, exception, body, tried).await;
         }
         let settings = &self.settings;
         let outcome = Checked {
@@ -108,14 +123,16 @@ impl Settler {
             transition(settings, &message, found)
                 .unwrap_or_else(|exception| Transition::Except(exception.into()))
         };
-        match self.market.settle(outcome, table).await {
+        match self.market.settle(outcome, tried, table).await {
             Err(JournalError::Refused(error)) => {
                 // Without what the database quotes of the row.
                 let words = error.as_database_error().map(|error| error.message().to_owned());
                 let exception = Exception::Refused(words.unwrap_or_default());
-                self.except(about, exception, body).await
+                self.except(about, exception, body, tried).await
             }
-            Err(JournalError::Damaged(what)) => self.except(about, Exception::Damaged(what), body).await,
+            Err(JournalError::Damaged(what)) => {
+                self.except(about, Exception::Damaged(what), body, tried).await
+            }
             result => Ok(result?),
         }
     }
@@ -158,9 +175,10 @@ impl Settler {
         about: (Option<VerificationId>, Option<&str>),
         exception: Exception,
         body: &[u8],
+        tried: Option<Tried<'_>>,
     ) -> Result<Settled, SettleTrouble> {
         let exception = NewException::from(exception);
-        self.market.note_exception(about, &exception, body).await?;
+        self.market.note_exception(about, &exception, body, tried).await?;
         Ok(Settled::Exception(exception.reason))
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod bucket;
 mod calibrate;
 mod checks;
+mod commands;
 mod deploy;
 mod doctor;
 mod evidence;

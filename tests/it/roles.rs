@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use assay::digest::Digest;
@@ -21,12 +20,12 @@ use assay::outcome::Outcome;
 use assay::plan::PlanRef;
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Executor as _};
+use sqlx::Executor as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::servers::{self, TestDatabase};
 
-const ROLES: &str = include_str!("../../deploy/roles.sql");
+pub(crate) const ROLES: &str = include_str!("../../deploy/roles.sql");
 const LEASE: Duration = Duration::from_secs(30);
 
 /// A database as `assay setup` and `deploy/roles.sql` leave it.
@@ -47,13 +46,7 @@ impl Deployment {
 
     /// A login of its own, a member of the role.
     async fn login(&self, role: &str) -> PgJournal {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("login_{}_{number}", std::process::id());
-        let create = format!("CREATE ROLE {name} LOGIN IN ROLE {role}");
-        self.owner.pool().execute(AssertSqlSafe(create)).await.unwrap();
-        let (_, server) = self.database.url.split_once('@').unwrap();
-        PgJournal::connect(&format!("postgres://{name}@{server}"), 2)
+        PgJournal::connect(&self.database.login(role).await, 2)
             .await
             .unwrap()
     }
@@ -302,7 +295,10 @@ async fn settlements_role_may_do_all_that_settlement_does() {
             platform_user: Some("u1"),
             rated: true,
         };
-        market.settle(checked, |_| transition.clone()).await.unwrap()
+        market
+            .settle(checked, None, |_| transition.clone())
+            .await
+            .unwrap()
     };
     let hold = |reason| Transition::Hold {
         reason,
@@ -348,7 +344,10 @@ async fn settlements_role_may_do_all_that_settlement_does() {
 
 async fn note_forged(market: &Market, exception: &NewException) {
     let about = (None, None);
-    market.note_exception(about, exception, b"forged").await.unwrap();
+    market
+        .note_exception(about, exception, b"forged", None)
+        .await
+        .unwrap();
 }
 
 /// A decision under a new id.

@@ -88,6 +88,19 @@ pub(crate) async fn database() -> TestDatabase {
 }
 
 impl TestDatabase {
+    /// The URL of a new login that is a member of the role.
+    pub(crate) async fn login(&self, role: &str) -> String {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("login_{}_{number}", std::process::id());
+        let create = format!("CREATE ROLE {name} LOGIN IN ROLE {role}");
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        connection.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
+        connection.close().await.unwrap();
+        let (_, server) = self.url.split_once('@').unwrap();
+        format!("postgres://{name}@{server}")
+    }
+
     /// CREATE and DROP DATABASE take no parameters; the name is ours.
     async fn on_server(&self, before: &str, after: &str) -> Result<(), sqlx::Error> {
         let statement = sqlx::AssertSqlSafe(format!("{before} {} {after}", self.name));

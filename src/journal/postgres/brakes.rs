@@ -196,11 +196,15 @@ impl Market {
     /// # Errors
     /// Where the database cannot be asked.
     pub async fn exception_message(&self, id: i64) -> Result<Option<Vec<u8>>, JournalError> {
-        let message =
-            sqlx::query_scalar("SELECT message FROM assay.exception WHERE id = $1 AND closed_at IS NULL")
-                .bind(id)
-                .fetch_optional(&self.journal.pool())
-                .await?;
+        // The exception keeps no more than the beginning of a long one; the decision has it whole.
+        let message = sqlx::query_scalar(
+            "SELECT coalesce((SELECT d.message FROM assay.decision d
+                              WHERE d.verification_id = e.verification_id AND sha256(d.message) = e.digest), e.message)
+             FROM assay.exception e WHERE e.id = $1 AND e.closed_at IS NULL",
+        )
+        .bind(id)
+        .fetch_optional(&self.journal.pool())
+        .await?;
         Ok(message)
     }
 
@@ -210,23 +214,34 @@ impl Market {
     /// Where the database cannot be written.
     pub async fn close_exception(&self, id: i64, by: &str, reason: &str) -> Result<bool, JournalError> {
         let mut transaction = self.journal.pool().begin().await?;
-        let closed = sqlx::query(
-            "UPDATE assay.exception SET closed_at = now(), closed_by = $2, closed_reason = $3
-             WHERE id = $1 AND closed_at IS NULL",
-        )
-        .bind(id)
-        .bind(by)
-        .bind(reason)
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
-        if closed == 0 {
-            return Ok(false);
-        }
-        note_act(&mut transaction, "close-exception", &[id.to_string()], by, reason).await?;
+        let closed = close(&mut transaction, id, by, reason).await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(closed)
     }
+}
+
+/// Closes an open exception, and notes who did.
+pub(super) async fn close(
+    connection: &mut PgConnection,
+    id: i64,
+    by: &str,
+    reason: &str,
+) -> Result<bool, JournalError> {
+    let closed = sqlx::query(
+        "UPDATE assay.exception SET closed_at = now(), closed_by = $2, closed_reason = $3
+         WHERE id = $1 AND closed_at IS NULL",
+    )
+    .bind(id)
+    .bind(by)
+    .bind(reason)
+    .execute(&mut *connection)
+    .await?
+    .rows_affected();
+    if closed == 0 {
+        return Ok(false);
+    }
+    note_act(connection, "close-exception", &[id.to_string()], by, reason).await?;
+    Ok(true)
 }
 
 async fn note_act(

@@ -52,6 +52,7 @@ pub use progress::{Progress, Settlement, Stage};
 pub use set_aside::Unplanned;
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
+    Tried,
 };
 pub use unsettled::Unsettled;
 pub use writer::{Ending, EndingState, GroupWriter, Written};
@@ -83,10 +84,12 @@ struct Shared {
 }
 
 /// Plans are made once for each connection, when the tables may still be empty: one that reads a whole table would
-/// be kept while the table grows. Every statement of ours has an index.
-const STEADY_PLANS: [(&str, &str); 2] = [
+/// be kept while the table grows. Every statement of ours has an index. Where a whole table is read all the same, the
+/// plan's cost is out of all proportion, and it would be compiled to machine code for 200 ms.
+const STEADY_PLANS: [(&str, &str); 3] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
+    ("jit", "off"),
 ];
 
 fn pool_options(connections: u32) -> PgPoolOptions {

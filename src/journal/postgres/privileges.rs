@@ -128,7 +128,10 @@ const SETTLEMENT: &[Grant] = &[
     (SETTLED, "SELECT", &[]),
     (SETTLED, "INSERT", &[]),
     (&["assay.held"], "UPDATE", &["reason", "released_at"]),
+    (&["assay.exception"], "UPDATE", EXCEPTION_COLUMNS),
+    (&["assay.act"], "INSERT", &[]),
 ];
+const EXCEPTION_COLUMNS: &[&str] = &["closed_at", "closed_by", "closed_reason"];
 const SETTLEMENT_ON_MARKETPLACE: &[Grant] = &[
     (&["jobs"], "SELECT", &[]),
     (&["jobs"], "UPDATE", JOB_COLUMNS),

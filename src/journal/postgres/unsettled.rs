@@ -19,7 +19,8 @@ pub struct Unsettled {
 }
 
 impl Market {
-    /// Decisions made since `since` and longer than `age` ago that are neither settled nor held nor an exception.
+    /// Decisions made since `since` and longer than `age` ago that are neither settled nor held nor an exception; one that
+    /// a person has closed is not looked at again.
     ///
     /// # Errors
     /// Where the database cannot be read.
@@ -40,7 +41,8 @@ impl Market {
                 "SELECT d.message FROM assay.decision d
                  WHERE d.decided_at >= coalesce($1, '-infinity'::timestamptz) AND d.decided_at < now() - $2 * interval '1 ms'
                    AND NOT EXISTS (SELECT FROM assay.settlement s WHERE s.verification_id = d.verification_id)
-                   AND NOT EXISTS (SELECT FROM assay.held h WHERE h.verification_id = d.verification_id)
+                   AND NOT EXISTS (SELECT FROM assay.held h WHERE h.verification_id = d.verification_id
+                                   AND h.released_at IS NULL)
                    AND NOT EXISTS (SELECT FROM assay.exception e WHERE e.digest = sha256(d.message))
                  ORDER BY d.decided_at LIMIT $3",
             )

@@ -8,7 +8,7 @@ use assay::settle::SettleSettings;
 
 use super::World;
 
-fn assay(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+pub(super) fn assay(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_assay"))
         .args(arguments)
         .envs(variables.iter().copied())
@@ -17,7 +17,7 @@ fn assay(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-fn stdout(output: &Output) -> String {
+pub(super) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod again;
 mod brakes;
 mod commands;
 mod forged;
@@ -184,6 +185,20 @@ impl World {
     async fn exceptions(&self) -> Vec<String> {
         let rows = self.market.exceptions(false).await.unwrap();
         rows.into_iter().map(|row| row.reason).collect()
+    }
+
+    /// Where a decision stands: settled, waiting, or an open exception. One of them, or settlement has not heard of it.
+    async fn stands(&self, decision: &Decision) -> Vec<String> {
+        sqlx::query_scalar(
+            "SELECT 'settled' FROM assay.settlement WHERE verification_id = $1
+             UNION ALL SELECT 'held: ' || reason FROM assay.held WHERE verification_id = $1 AND released_at IS NULL
+             UNION ALL SELECT 'exception: ' || reason FROM assay.exception
+                       WHERE verification_id = $1 AND closed_at IS NULL",
+        )
+        .bind(decision.id().uuid())
+        .fetch_all(&self.journal.pool())
+        .await
+        .unwrap()
     }
 
     /// Promise 5 holds, and there is as much money as there was.

@@ -89,6 +89,13 @@ async fn a_decision_whose_message_was_lost_is_found_whatever_a_forger_names() {
         std::slice::from_ref(&decision.body),
         "its id in a forgery hides it not"
     );
+    // What waited and waits no longer, without having become anything else, is as good as lost.
+    world.market.set_pause(true, "ann", "").await.unwrap();
+    world.settle(&decision).await;
+    assert_eq!(unsettled().await, Vec::<Vec<u8>>::new());
+    world.execute("UPDATE assay.held SET released_at = now()").await;
+    assert_eq!(unsettled().await, std::slice::from_ref(&decision.body));
+    world.market.set_pause(false, "ann", "").await.unwrap();
     assert_eq!(world.settle(&decision).await, Settled::Applied(Effect::Paid));
     assert_eq!(unsettled().await, Vec::<Vec<u8>>::new());
 }

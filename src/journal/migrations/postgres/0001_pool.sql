@@ -149,9 +149,11 @@ CREATE TABLE assay.exception (
     raised_at       timestamptz NOT NULL DEFAULT now(),
     closed_at       timestamptz,
     closed_by       text,
-    closed_reason   text,
-    UNIQUE (digest, reason)
+    closed_reason   text
 );
+-- The same message for the same reason is one exception; closed, and it happens again, it is another.
+CREATE UNIQUE INDEX exception_once ON assay.exception (digest, reason) WHERE closed_at IS NULL;
+CREATE INDEX exception_digest ON assay.exception (digest);
 CREATE INDEX exception_open ON assay.exception (raised_at) WHERE closed_at IS NULL;
 
 -- What operators switched, by name: `pause`.
