@@ -1,5 +1,6 @@
 //! `assay settle again`, by the roles of `deploy/roles.sql`: what waited, became an exception and was mended is paid once.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Output;
 
@@ -39,7 +40,7 @@ impl Shipped {
             ("max_paid_per_hour_cents", settings.max_paid_per_hour_cents),
         ] {
             if let Some(value) = value {
-                text.push_str(&format!("{key} = {value}\n"));
+                let _ = writeln!(text, "{key} = {value}");
             }
         }
         std::fs::write(&config, text).unwrap();
