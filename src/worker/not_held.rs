@@ -55,8 +55,9 @@ impl Worker {
         detail: &str,
     ) -> Result<Then, DeliveryError> {
         let parked = intake::apart(hand_in, reason, detail);
-        self.journal.within(self.journal.park(&parked)).await?;
-        self.metrics.parked(reason);
+        if self.journal.within(self.journal.park(&parked)).await? {
+            self.metrics.parked(reason);
+        }
         Ok(Then::Done)
     }
 
@@ -94,10 +95,7 @@ impl Worker {
                 let parking = self.journal.park_claimed((job_id, *attempt), reason, detail);
                 self.journal.within(parking).await?
             }
-            None => {
-                self.journal.within(self.journal.park(&parked)).await?;
-                true
-            }
+            None => self.journal.within(self.journal.park(&parked)).await?,
         };
         if is_new {
             self.metrics.parked(reason);

@@ -98,8 +98,10 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
             digest: Digest::of(&delivery.body),
         };
         match worker.journal.within(worker.journal.park(&parked)).await {
-            Ok(()) => {
-                worker.metrics.parked(parked.reason);
+            Ok(is_new) => {
+                if is_new {
+                    worker.metrics.parked(parked.reason);
+                }
                 delivery.acker.ack().await;
             }
             Err(error) => {
@@ -300,8 +302,9 @@ impl Worker {
                 digest: Digest::of(&body),
                 message: body,
             };
-            self.journal.within(self.journal.park(&parked)).await?;
-            self.metrics.parked(parked.reason);
+            if self.journal.within(self.journal.park(&parked)).await? {
+                self.metrics.parked(parked.reason);
+            }
         }
         Ok(())
     }

@@ -50,16 +50,16 @@ pub struct ParkedRow {
 }
 
 impl PgJournal {
-    /// Sets a message aside; once, however often it is delivered.
+    /// Sets a message aside; once, however often it is delivered. `false` if it lies there already.
     ///
     /// # Errors
     /// Where the database refuses.
-    pub async fn park(&self, parked: &NewParked) -> Result<(), JournalError> {
+    pub async fn park(&self, parked: &NewParked) -> Result<bool, JournalError> {
         let (job_id, number) = match &parked.about {
             Some((job_id, number)) => (Some(job_id.as_str()), Some(attempt(*number)?)),
             None => (None, None),
         };
-        sqlx::query(
+        let written = sqlx::query(
             "INSERT INTO assay.parked (job_id, attempt, reason, detail, message, digest)
              VALUES ($1, $2, $3, $4, $5, $6)
              ON CONFLICT (digest, reason) WHERE closed_at IS NULL DO NOTHING",
@@ -72,7 +72,7 @@ impl PgJournal {
         .bind(parked.digest.as_bytes())
         .execute(&self.pool())
         .await?;
-        Ok(())
+        Ok(written.rows_affected() > 0)
     }
 
     /// What is parked: open rows, or all; the oldest first.

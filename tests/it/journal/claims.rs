@@ -308,8 +308,8 @@ async fn a_message_that_cannot_be_graded_is_parked_once_however_often_it_comes()
         message: b"x".to_vec(),
         digest: Digest::of(b"x"),
     };
-    for _ in 0..3 {
-        journal.park(&parked).await.unwrap();
+    for is_new in [true, false, false] {
+        assert_eq!(journal.park(&parked).await.unwrap(), is_new, "counted once");
     }
     let rows = journal.parked(false, 9).await.unwrap();
     assert_eq!(rows.len(), 1);
