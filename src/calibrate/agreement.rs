@@ -160,9 +160,10 @@ pub(super) fn wilson(part: u64, whole: u64) -> Option<Interval> {
     let middle = p + Z * Z / (2.0 * n);
     let spread = Z * (p * (1.0 - p) / n + Z * Z / (4.0 * n * n)).sqrt();
     let scale = 1.0 + Z * Z / n;
+    // The share lies between them, whatever rounding says: of 19 of 19 the upper end would come out as a little less than 1.
     Some(Interval {
-        low: ((middle - spread) / scale).max(0.0),
-        high: ((middle + spread) / scale).min(1.0),
+        low: ((middle - spread) / scale).clamp(0.0, p),
+        high: ((middle + spread) / scale).clamp(p, 1.0),
     })
 }
 
@@ -246,6 +247,14 @@ mod tests {
         let few = table(4, 0, 0, 4).kappa_interval().unwrap();
         let many = table(100, 0, 0, 100).kappa_interval().unwrap();
         assert!(few.low < 0.4 && many.low > 0.9, "{few:?} {many:?}");
+    }
+
+    #[test]
+    fn rounding_leaves_no_share_outside_its_interval() {
+        for whole in 1..500 {
+            assert_eq!(wilson(whole, whole).unwrap().high, 1.0, "{whole}");
+            assert_eq!(wilson(0, whole).unwrap().low, 0.0, "{whole}");
+        }
     }
 
     proptest! {
