@@ -39,9 +39,7 @@ impl JournalKeeper {
             reuse,
         })
     }
-}
 
-impl JournalKeeper {
     /// Why a call that `of` has paid for is not believed: whoever may write to the table of calls must not judge by it. A worker
     /// that died between the two may have kept a call and not its entry.
     async fn fault_of(&self, of: VerificationId, call: &ModelCall) -> Result<Option<String>, JournalError> {

@@ -22,7 +22,7 @@ use crate::entry::{Audience, VerificationId};
 use crate::evidence::{Network, Sources};
 use crate::graders::{Context, JudgeSlots, Tools};
 use crate::job::JobId;
-use crate::journal::postgres::is_about_data;
+use crate::journal::is_about_data;
 use crate::journal::{Cause, Chain, JournalError, JournalKeeper, NewVerification, error_words};
 use crate::journal::{
     ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
@@ -385,20 +385,23 @@ impl Worker {
             traceparent,
         };
         let began = Instant::now();
-        tokio::select! {
-            published = self.queue.publish(outgoing) => published?,
-            // It is stored: another worker publishes it.
-            () = self.patience_ends() => return Err(QueueError::Closed.into()),
-        }
+        self.publish(outgoing).await?;
         self.metrics.confirmed(began.elapsed());
         self.confirmed.note(job_id, attempt, verification_id);
         Ok(())
     }
 
-    /// A worker that stops waits no longer than this for a broker that does not answer.
-    pub(super) async fn patience_ends(&self) {
-        self.stopping.cancelled().await;
-        tokio::time::sleep(FAREWELL).await;
+    /// Publishes a message. A worker that stops does not wait long for a broker that does not answer: whatever it publishes is
+    /// in the database, and another worker goes on from there.
+    pub(super) async fn publish(&self, outgoing: Outgoing) -> Result<(), QueueError> {
+        let patience_ends = async {
+            self.stopping.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            published = self.queue.publish(outgoing) => published,
+            () = patience_ends => Err(QueueError::Closed),
+        }
     }
 
     fn new_verification(&self, hand_in: &HandIn, plan: &Plan) -> NewVerification {

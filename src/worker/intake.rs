@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::entry::escape_control;
 use crate::job::{Job, JobId, JobStatus};
 use crate::journal::JournalError;
-use crate::journal::postgres::is_about_data;
+use crate::journal::is_about_data;
 use crate::journal::{Market, NewParked, Unplanned};
 use crate::message::{MessageError, PlanChoice, SubmittedJob, Work, without_variables};
 use crate::plan::Plan;

@@ -5,7 +5,9 @@ use super::delivery::{DeliveryError, Then};
 use super::intake::{self, HandIn, Unusable};
 use super::retry;
 use crate::job::JobId;
-use crate::journal::{Chain, ClaimAnswer, Ending, EndingState, NewParked, SUSPECT_AFTER, Written};
+use crate::journal::{
+    Chain, ClaimAnswer, Ending, EndingState, JournalError, NewParked, SUSPECT_AFTER, Written,
+};
 use crate::queue::Lane;
 
 impl Worker {
@@ -39,10 +41,7 @@ impl Worker {
                     "{} runs never ended, the last of them alone in its worker",
                     SUSPECT_AFTER + 1
                 );
-                let parking = self.journal.park_claimed(about, "kills-worker", &detail);
-                if self.journal.within(parking).await? {
-                    self.metrics.parked("kills-worker");
-                }
+                self.park_claim(about, "kills-worker", &detail).await?;
                 Ok(Then::Done)
             }
         }
@@ -54,11 +53,30 @@ impl Worker {
         reason: &'static str,
         detail: &str,
     ) -> Result<Then, DeliveryError> {
-        let parked = intake::apart(hand_in, reason, detail);
-        if self.journal.within(self.journal.park(&parked)).await? {
+        self.park(&intake::apart(hand_in, reason, detail)).await?;
+        Ok(Then::Done)
+    }
+
+    /// Sets a message aside, and counts it unless it lies there already.
+    pub(super) async fn park(&self, parked: &NewParked) -> Result<(), JournalError> {
+        if self.journal.within(self.journal.park(parked)).await? {
+            self.metrics.parked(parked.reason);
+        }
+        Ok(())
+    }
+
+    /// Parks a claim that nobody holds, and counts it unless it was parked already.
+    async fn park_claim(
+        &self,
+        about: (&JobId, u32),
+        reason: &'static str,
+        detail: &str,
+    ) -> Result<(), JournalError> {
+        let parking = self.journal.park_claimed(about, reason, detail);
+        if self.journal.within(parking).await? {
             self.metrics.parked(reason);
         }
-        Ok(Then::Done)
+        Ok(())
     }
 
     /// Answers a delivery for which there is no plan here.
@@ -90,15 +108,9 @@ impl Worker {
     ) -> Result<Then, DeliveryError> {
         let (reason, detail) = (parked.reason, &parked.detail);
         tracing::warn!(reason, detail, "a message is parked");
-        let is_new = match &claimed {
-            Some((job_id, attempt)) => {
-                let parking = self.journal.park_claimed((job_id, *attempt), reason, detail);
-                self.journal.within(parking).await?
-            }
-            None => self.journal.within(self.journal.park(&parked)).await?,
-        };
-        if is_new {
-            self.metrics.parked(reason);
+        match &claimed {
+            Some((job_id, attempt)) => self.park_claim((job_id, *attempt), reason, detail).await?,
+            None => self.park(&parked).await?,
         }
         Ok(Then::Done)
     }

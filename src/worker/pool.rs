@@ -164,11 +164,7 @@ impl Worker {
             body: Arc::unwrap_or_clone(body),
             traceparent,
         };
-        let published = tokio::select! {
-            published = self.queue.publish(outgoing) => published,
-            () = self.patience_ends() => Err(QueueError::Closed),
-        };
-        match published {
+        match self.publish(outgoing).await {
             Ok(()) => {
                 acker.ack().await;
             }

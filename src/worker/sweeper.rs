@@ -97,11 +97,8 @@ pub(super) async fn drain_parked(worker: &Arc<Worker>, stop: &CancellationToken)
             message: without_variables(&delivery.body),
             digest: Digest::of(&delivery.body),
         };
-        match worker.journal.within(worker.journal.park(&parked)).await {
-            Ok(is_new) => {
-                if is_new {
-                    worker.metrics.parked(parked.reason);
-                }
+        match worker.park(&parked).await {
+            Ok(()) => {
                 delivery.acker.ack().await;
             }
             Err(error) => {
@@ -259,7 +256,7 @@ impl Worker {
                     body: Arc::unwrap_or_clone(body),
                     traceparent,
                 };
-                if let Err(error) = worker.queue.publish(outgoing).await {
+                if let Err(error) = worker.publish(outgoing).await {
                     tracing::warn!(error = %in_full(&error), "a submission waits for the judges' lane");
                 }
             }
@@ -302,9 +299,7 @@ impl Worker {
                 digest: Digest::of(&body),
                 message: body,
             };
-            if self.journal.within(self.journal.park(&parked)).await? {
-                self.metrics.parked(parked.reason);
-            }
+            self.park(&parked).await?;
         }
         Ok(())
     }

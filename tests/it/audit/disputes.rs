@@ -1,40 +1,20 @@
 //! Disputes: neither what one of them overturned nor that it overturned nothing can be changed later.
 
 use assay::clock::Clock;
-use assay::digest::Digest;
 use assay::entry::VerificationId;
-use assay::job::JobId;
-use assay::journal::{Cause, Journal as _, NewDispute, NewVerification, Overturned, Overturning};
+use assay::journal::{Journal as _, Overturned, Overturning};
 use assay::message::OutcomeMessage;
 use assay::outcome::{Decision, Outcome};
-use assay::plan::PlanRef;
 use assay::receipt::{Purpose, Trigger};
 use assay::verdict::Score;
 
-use super::{SignWith as _, World, links, message};
+use super::{SignWith as _, World, again_of, links, message};
 
 const ANCHOR: Option<&str> = Some("anchor.jsonl");
 
 /// What `assay reverify` leaves of a decision that comes out otherwise: a verification with a preview.
 async fn dispute(world: &World, job: &str, disputes: VerificationId) -> OutcomeMessage {
-    let new = NewVerification {
-        id: VerificationId::new(),
-        job_id: JobId::new(job),
-        attempt: 0,
-        cause: Cause::Dispute,
-        plan: PlanRef {
-            name: "p".to_owned(),
-            digest: Digest::of(b"plan"),
-        },
-        submission: Digest::of(job.as_bytes()),
-        started_at: Clock::system().now(),
-    };
-    let why = NewDispute {
-        disputes,
-        set: None,
-        by: "ann".to_owned(),
-        reason: "ticket".to_owned(),
-    };
+    let (new, why) = again_of(job, disputes, None);
     world.journal.begin_dispute(&new, &why).await.unwrap();
     let (links, _) = links(&new, Outcome::Retry);
     let entries = links.into_iter().map(|link| link.entry).collect();

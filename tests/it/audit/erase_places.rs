@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use assay::clock::Clock;
 use assay::digest::Digest;
-use assay::entry::{Audience, Entry, EntryType, VerificationId};
+use assay::entry::{Audience, Entry, EntryType};
 use assay::job::JobId;
-use assay::journal::{
-    BeginDisputeError, Cause, Journal as _, JournalError, NewDispute, NewParked, NewVerification, PgJournal,
-    Unplanned,
-};
+use assay::journal::{BeginDisputeError, Journal as _, JournalError, NewParked, PgJournal, Unplanned};
 use assay::outcome::Outcome;
-use assay::plan::PlanRef;
 use serde_json::json;
 
-use super::World;
+use super::{World, again_of};
 
 /// Every column of our tables that holds the text anywhere, as `table.column`: as text, or as bytes.
 pub(super) async fn places_of(journal: &PgJournal, text: &str) -> Vec<String> {
@@ -63,29 +59,6 @@ impl World {
         assert!(erased.status.success(), "{erased:?}");
         serde_json::from_slice(&erased.stdout).unwrap()
     }
-}
-
-/// A verification again of an attempt 0, and what it is about.
-fn dispute(job: &str, disputes: VerificationId, set: Option<&str>) -> (NewVerification, NewDispute) {
-    let new = NewVerification {
-        id: VerificationId::new(),
-        job_id: JobId::new(job),
-        attempt: 0,
-        cause: Cause::Dispute,
-        plan: PlanRef {
-            name: "p".to_owned(),
-            digest: Digest::of(b"plan"),
-        },
-        submission: Digest::of(job.as_bytes()),
-        started_at: Clock::system().now(),
-    };
-    let dispute = NewDispute {
-        disputes,
-        set: set.map(str::to_owned),
-        by: "bob".to_owned(),
-        reason: "ticket 8".to_owned(),
-    };
-    (new, dispute)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,7 +272,7 @@ async fn a_set_keeps_no_words_on_what_could_not_be_begun_not_even_of_one_who_rea
 async fn nothing_is_erased_while_it_is_judged_again_and_nothing_judged_again_that_was_erased() {
     let world = World::new().await;
     let id = world.decide("j1", Outcome::Verified).await;
-    let (new, asked) = dispute("j1", id, None);
+    let (new, asked) = again_of("j1", id, None);
     let running = world.journal.begin_dispute(&new, &asked).await.unwrap();
     let canary = Entry {
         kind: EntryType::Info,
@@ -329,7 +302,7 @@ async fn nothing_is_erased_while_it_is_judged_again_and_nothing_judged_again_tha
     let late = world.journal.append(new.id, vec![canary]).await;
     assert!(matches!(late, Err(JournalError::NotUnderWay(_))), "{late:?}");
 
-    let (new, asked) = dispute("j1", id, None);
+    let (new, asked) = again_of("j1", id, None);
     let Err(BeginDisputeError::Erased(erasure)) = world.journal.begin_dispute(&new, &asked).await else {
         panic!("begun");
     };

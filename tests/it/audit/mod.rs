@@ -24,8 +24,8 @@ use assay::digest::Digest;
 use assay::entry::{Audience, Entry, EntryType, VerificationId};
 use assay::job::JobId;
 use assay::journal::{
-    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Link, NewClaim, NewVerification,
-    PgJournal, Written,
+    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Link, NewClaim, NewDispute,
+    NewVerification, PgJournal, Written,
 };
 use assay::message::{GraderWords, OutcomeMessage, VERSION};
 use assay::outcome::{GraderEnd, Outcome};
@@ -236,6 +236,29 @@ impl World {
             .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
         (output.status.code().unwrap(), report)
     }
+}
+
+/// A verification again of an attempt 0, and what it is about.
+fn again_of(job: &str, disputes: VerificationId, set: Option<&str>) -> (NewVerification, NewDispute) {
+    let new = NewVerification {
+        id: VerificationId::new(),
+        job_id: JobId::new(job),
+        attempt: 0,
+        cause: Cause::Dispute,
+        plan: PlanRef {
+            name: "p".to_owned(),
+            digest: Digest::of(b"plan"),
+        },
+        submission: Digest::of(job.as_bytes()),
+        started_at: Clock::system().now(),
+    };
+    let dispute = NewDispute {
+        disputes,
+        set: set.map(str::to_owned),
+        by: "bob".to_owned(),
+        reason: "ticket 8".to_owned(),
+    };
+    (new, dispute)
 }
 
 fn entry(kind: EntryType, content: String) -> Entry {

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::json;
 
-use super::deployment::{Deployment, Submission, job};
+use super::deployment::{Deployment, Process, Submission, job};
 
 const SOON: Duration = Duration::from_secs(40);
 const TRIED: &str = "SELECT count(*) FROM assay.claim WHERE state = 'waiting' AND tries > 0";
@@ -45,6 +45,18 @@ fn submission(text: &str, plan: &str) -> Submission {
         job: job("j", json!({"output_text": text})),
         plan: Some(plan.to_owned()),
     }
+}
+
+/// The judge is down, so that the first submission waits for its next try.
+async fn the_first_waits() -> (Deployment, Process) {
+    let deployment = Deployment::new().await;
+    let first = submission("as expected", "judged");
+    deployment.insert(std::slice::from_ref(&first)).await;
+    deployment.judge.is_down(true);
+    let worker = deployment.worker().await;
+    deployment.publish(std::slice::from_ref(&first)).await;
+    deployment.becomes("the first waits", TRIED, 1).await;
+    (deployment, worker)
 }
 
 fn parked_as(reason: &str) -> String {
@@ -88,13 +100,7 @@ async fn other_content_with_an_unknown_plan_is_parked_as_changed_and_the_first_g
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_content_or_another_plan_while_the_first_waits_is_parked_and_the_first_is_judged() {
-    let deployment = Deployment::new().await;
-    let first = submission("as expected", "judged");
-    deployment.insert(std::slice::from_ref(&first)).await;
-    deployment.judge.is_down(true);
-    let worker = deployment.worker().await;
-    deployment.publish(std::slice::from_ref(&first)).await;
-    deployment.becomes("the first waits", TRIED, 1).await;
+    let (deployment, worker) = the_first_waits().await;
     deployment
         .publish(&[
             submission("other, while it waits", "no-such-plan"),
@@ -124,13 +130,7 @@ async fn other_content_or_another_plan_while_the_first_waits_is_parked_and_the_f
 /// A deployment that rolls: one worker has the plan, another has not yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_without_the_plan_leaves_it_to_those_that_have_it() {
-    let deployment = Deployment::new().await;
-    let first = submission("as expected", "judged");
-    deployment.insert(std::slice::from_ref(&first)).await;
-    deployment.judge.is_down(true);
-    let worker = deployment.worker().await;
-    deployment.publish(std::slice::from_ref(&first)).await;
-    deployment.becomes("the first waits", TRIED, 1).await;
+    let (deployment, worker) = the_first_waits().await;
     assert!(worker.terminate().success());
     let plan = deployment.bench.path("graders/plans/judged.toml");
     let away = plan.with_extension("away");

@@ -129,8 +129,13 @@ async fn one_killer_job_parks_and_the_others_are_not_blamed() {
         while !victim.has_ended() && deployment.count(parked).await == 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        deaths += usize::from(victim.has_ended());
-        assert!(deaths < 20, "{}", victim.log());
+        if victim.has_ended() {
+            deaths += 1;
+            assert!(deaths < 20, "{}", victim.log());
+        } else {
+            // Its neighbours run alone now, one after the other: killed here, one of them would be blamed for it.
+            assert!(victim.terminate().success());
+        }
     }
     let _last = deployment.worker().await;
     let tally = deployment.tally("a killer job", count + 1, before).await;

@@ -1,9 +1,9 @@
 //! Whoever may write to the database has us judge and sign nothing that no receipt covers.
 
-use super::{Disputed, good, stricter};
+use super::{Disputed, SET_OF_ALL, good, stricter};
 
 /// Does something as the superuser who switches the triggers off.
-async fn forge(disputed: &Disputed, statement: &'static str) {
+async fn forge(disputed: &Disputed, statement: &str) {
     disputed
         .execute(
             "ALTER TABLE assay.hand_in DISABLE TRIGGER ALL; ALTER TABLE assay.decision DISABLE TRIGGER ALL;
@@ -20,42 +20,26 @@ async fn a_hand_in_with_another_task_receiver_or_price_than_the_receipt_says_is_
     let disputed = Disputed::new(&[good("j1")]).await;
     stricter(&disputed.pool);
     let before = disputed.standing().await;
-    let forgeries = [
+    let exchanged = |from: &str, to: &str| {
+        format!(
+            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'), '{from}', '{to}'), 'UTF8')"
+        )
+    };
+    for (what, written, forged) in [
         (
             "another receiver",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 '\"receiver\":\"receiver\"', '\"receiver\":\"sender\"'), 'UTF8')",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 '\"receiver\":\"sender\"', '\"receiver\":\"receiver\"'), 'UTF8')",
+            "\"receiver\":\"receiver\"",
+            "\"receiver\":\"sender\"",
         ),
-        (
-            "another price",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 '\"price_cents\":100', '\"price_cents\":900'), 'UTF8')",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 '\"price_cents\":900', '\"price_cents\":100'), 'UTF8')",
-        ),
-        (
-            "another task",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 'Write it.', 'Write nothing.'), 'UTF8')",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 'Write nothing.', 'Write it.'), 'UTF8')",
-        ),
-        (
-            "another submission",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 'as expected', 'as mallory has it'), 'UTF8')",
-            "UPDATE assay.hand_in SET message = convert_to(replace(convert_from(message, 'UTF8'),
-                 'as mallory has it', 'as expected'), 'UTF8')",
-        ),
-    ];
-    for (what, forgery, undone) in forgeries {
-        forge(&disputed, forgery).await;
+        ("another price", "\"price_cents\":100", "\"price_cents\":900"),
+        ("another task", "Write it.", "Write nothing."),
+        ("another submission", "as expected", "as mallory has it"),
+    ] {
+        forge(&disputed, &exchanged(written, forged)).await;
         let refused = disputed.reverify(&PUBLISH);
         assert_eq!(refused.code, 3, "{what}: {refused:?}");
         assert!(refused.err.contains(what), "{what}: {}", refused.err);
-        disputed.execute(undone).await;
+        disputed.execute(&exchanged(forged, written)).await;
     }
     let begun = "SELECT count(*) FROM assay.dispute";
     assert_eq!(disputed.pool.count(begun).await, 0, "nothing was even begun");
@@ -149,16 +133,7 @@ async fn without_a_trust_file_a_preview_says_that_nothing_was_checked_and_nothin
         "{}",
         refused.err
     );
-    let made = [
-        "--set",
-        "all",
-        "--plan",
-        "stricter.toml",
-        "--where",
-        "plan=quick",
-        "--reason",
-        "r",
-    ];
+    let made = SET_OF_ALL;
     assert_eq!(disputed.reverify(&made).code, 1);
     let refused = disputed.reverify(&["--apply", "all", "--yes"]);
     assert_eq!(refused.code, 2, "{refused:?}");
@@ -169,16 +144,7 @@ async fn without_a_trust_file_a_preview_says_that_nothing_was_checked_and_nothin
 async fn a_decision_that_was_forged_after_a_set_was_judged_is_not_overturned() {
     let disputed = Disputed::new(&[good("j1")]).await;
     stricter(&disputed.pool);
-    let made = [
-        "--set",
-        "all",
-        "--plan",
-        "stricter.toml",
-        "--where",
-        "plan=quick",
-        "--reason",
-        "r",
-    ];
+    let made = SET_OF_ALL;
     assert_eq!(disputed.reverify(&made).code, 1);
     let before = disputed.standing().await;
     forge(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Disputed, Said, good, said, stricter};
+use super::{Disputed, SET_OF_ALL, Said, good, said, stricter};
 use crate::pool::{Deployment, Submission, job};
 
 /// The one object.
@@ -40,16 +40,7 @@ async fn every_end_of_the_command_is_one_object() {
     has(&unasked, "foreseen", "reversed-requeued");
 
     has(&ends(&["--set", "all"], 2), "error", "there is no set");
-    let made = [
-        "--set",
-        "all",
-        "--plan",
-        "stricter.toml",
-        "--where",
-        "plan=quick",
-        "--reason",
-        "r",
-    ];
+    let made = SET_OF_ALL;
     assert_eq!(ends(&made, 1)["decisions"], json!(2));
     has(
         &ends(&["--set", "all", "--reason", "other"], 2),

@@ -19,6 +19,18 @@ use serde_json::{Value, json};
 
 use crate::pool::{Deployment, Process, Submission, job};
 
+/// A set of all that the plan `quick` decided, judged by a stricter one.
+pub(crate) const SET_OF_ALL: [&str; 8] = [
+    "--set",
+    "all",
+    "--plan",
+    "stricter.toml",
+    "--where",
+    "plan=quick",
+    "--reason",
+    "the plan was too lax",
+];
+
 /// A pool that has decided and settled some jobs.
 pub(crate) struct Disputed {
     pub(crate) pool: Deployment,
@@ -112,8 +124,8 @@ impl Disputed {
     }
 
     /// Does something as the superuser of the database.
-    pub(crate) async fn execute(&self, statement: &'static str) {
-        sqlx::raw_sql(statement)
+    pub(crate) async fn execute(&self, statement: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement.to_owned()))
             .execute(&self.pool.journal.pool())
             .await
             .unwrap();

@@ -4,19 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Disputed, good, stricter};
+use super::{Disputed, SET_OF_ALL, good, stricter};
 use crate::pool::{Deployment, Submission, job};
-
-const MADE: [&str; 8] = [
-    "--set",
-    "all",
-    "--plan",
-    "stricter.toml",
-    "--where",
-    "plan=quick",
-    "--reason",
-    "too lax",
-];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_of_which_some_could_not_be_judged_is_applied_only_where_somebody_says_so() {
@@ -67,14 +56,21 @@ async fn a_set_of_which_some_could_not_be_judged_is_applied_only_where_somebody_
 async fn whoever_goes_on_with_a_set_judges_as_it_was_begun() {
     let disputed = Disputed::new(&[good("j1")]).await;
     stricter(&disputed.pool);
-    assert_eq!(disputed.reverify(&MADE).code, 1);
+    assert_eq!(disputed.reverify(&SET_OF_ALL).code, 1);
     for (flag, value) in [("--judge", "replay"), ("--samples", "3"), ("--reason", "another")] {
         let refused = disputed.reverify(&["--set", "all", flag, value]);
         assert_eq!(refused.code, 2, "{refused:?}");
         let says = format!("was made with another {flag}");
         assert!(refused.err.contains(&says), "{}", refused.err);
     }
-    let same = ["--set", "all", "--judge", "live", "--reason", "too lax"];
+    let same = [
+        "--set",
+        "all",
+        "--judge",
+        "live",
+        "--reason",
+        "the plan was too lax",
+    ];
     assert_eq!(disputed.reverify(&same).code, 1);
     let reasonless = ["--set", "other", "--where", "outcome=verified"];
     let refused = disputed.reverify(&reasonless);
@@ -88,7 +84,7 @@ async fn a_set_that_is_killed_while_it_is_applied_is_applied_whole_and_once() {
     let disputed = Disputed::new(&jobs).await;
     stricter(&disputed.pool);
     let total = disputed.pool.market.audit_sums().await.unwrap().total();
-    assert_eq!(disputed.reverify(&MADE).code, 1);
+    assert_eq!(disputed.reverify(&SET_OF_ALL).code, 1);
     // Nothing confirms: it is killed after it has stored the decisions, and before it has published them.
     disputed
         .execute(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Disputed, good, stricter};
+use super::{Disputed, SET_OF_ALL, good, stricter};
 use crate::pool::Submission;
 
 /// How many decisions a set has: 500 with `ASSAY_CHAOS_JOBS=500` or more.
@@ -47,17 +47,7 @@ async fn a_set_that_is_killed_half_way_goes_on_is_applied_once_and_adds_up() {
     stricter(&disputed.pool);
     let total = disputed.pool.market.audit_sums().await.unwrap().total();
     let before = disputed.standing().await;
-    let made = [
-        "--set",
-        "all",
-        "--plan",
-        "stricter.toml",
-        "--where",
-        "plan=quick",
-        "--reason",
-        "the plan was too lax",
-        "--json",
-    ];
+    let made = [&SET_OF_ALL[..], &["--json"]].concat();
     let mut victim = disputed.start_reverify(&made);
     let judged = "SELECT count(*) FROM assay.preview";
     let half = i64::try_from(count() / 2).unwrap();
@@ -186,16 +176,7 @@ async fn a_set_is_refused_as_a_whole_where_one_of_its_decisions_was_overturned_m
 async fn a_preview_that_was_changed_in_the_database_is_not_signed() {
     let disputed = Disputed::new(&[good("j1")]).await;
     stricter(&disputed.pool);
-    let made = disputed.reverify(&[
-        "--set",
-        "all",
-        "--plan",
-        "stricter.toml",
-        "--where",
-        "plan=quick",
-        "--reason",
-        "r",
-    ]);
+    let made = disputed.reverify(&SET_OF_ALL);
     assert_eq!(made.code, 1, "{made:?}");
     disputed
         .execute("ALTER TABLE assay.preview DISABLE TRIGGER ALL")
