@@ -19,15 +19,16 @@ use assay::audit::{Anchor, Sealer};
 use assay::clock::Clock;
 use assay::digest::Digest;
 use assay::entry::{Audience, Entry, EntryType, VerificationId};
-use assay::job::JobId;
+use assay::job::Job;
 use assay::journal::{
     Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, NewClaim, NewVerification,
     PgJournal, Written,
 };
-use assay::message::{GraderWords, OutcomeMessage, VERSION};
+use assay::message::{GraderWords, OutcomeMessage, SubmittedJob, VERSION, Work};
 use assay::outcome::{GraderEnd, Outcome};
-use assay::plan::PlanRef;
+use assay::plan::{KeptPlan, PlanRef};
 use assay::receipt::{Purpose, Receipt, SigningKey, Trigger, TrustFile, TrustedKey};
+use assay::submission::{Submission, Task};
 use assay::verdict::Score;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
@@ -47,16 +48,21 @@ struct Writers {
     claims: Claims,
     writer: GroupWriter,
     key: SigningKey,
+    plan: PlanRef,
 }
 
 impl Writers {
     /// What a worker leaves of a submission that it claimed and decided.
     async fn decide(&self, number: usize) {
-        let new = new_verification(number);
+        let job = handed_in(number);
+        let new = new_verification(&job, self.plan.clone());
+        let task = Task::of(&job).digest();
+        let work = Work::Whole(Box::new(job));
+        let hand_in = SubmittedJob { work, plan: None }.to_json().unwrap();
         let wanted = NewClaim {
             verification: new.clone(),
             plan_choice: Digest::of(b"choice"),
-            message: Arc::new(br#"{"v":1,"job":{"output_text":"text"}}"#.to_vec()),
+            message: Arc::new(hand_in),
             traceparent: None,
             has_judge: false,
         };
@@ -64,7 +70,7 @@ impl Writers {
         assert!(matches!(answer, ClaimAnswer::Held(_)), "{answer:?}");
         let mut chain = Chain::new(new.chain_start());
         let links = told(&new).into_iter().map(|entry| chain.push(entry)).collect();
-        let message = message(&new, chain.head, &self.key);
+        let message = message(&new, task, chain.head, &self.key);
         let ending = Ending {
             of: Written {
                 id: new.id,
@@ -85,17 +91,39 @@ impl Writers {
     }
 }
 
-fn new_verification(number: usize) -> NewVerification {
+/// A job with 2 KB that were handed in.
+fn handed_in(number: usize) -> Job {
+    let job = json!({
+        "id": format!("job-{number}"), "status": "submitted", "prompt": "Write it.", "title": "T", "sender": "sender",
+        "receiver": "receiver", "price_cents": 1_000, "created_at": "2026-11-24T09:00:00Z",
+        "updated_at": "2026-11-24T09:00:00Z", "output_text": "what was handed in; ".repeat(100),
+    });
+    serde_json::from_value(job).unwrap()
+}
+
+/// The plan that judges all of them, as it is kept.
+fn plan() -> KeptPlan {
+    let mut plan = KeptPlan {
+        name: "p".to_owned(),
+        digest: Digest::of(b""),
+        settings: json!({
+            "description": "", "threshold": 0.5, "reveal": false, "required_files": [],
+            "graders": [{"name": "text", "kind": "diff", "gate": false, "weight": 1.0, "expected_text": "t"}],
+        }),
+        files: Vec::new(),
+    };
+    plan.digest = plan.computed_digest().unwrap();
+    plan
+}
+
+fn new_verification(job: &Job, plan: PlanRef) -> NewVerification {
     NewVerification {
         id: VerificationId::new(),
-        job_id: JobId::new(format!("job-{number}")),
+        job_id: job.id.clone(),
         attempt: 0,
         cause: Cause::Submission,
-        plan: PlanRef {
-            name: "p".to_owned(),
-            digest: Digest::of(b"plan"),
-        },
-        submission: Digest::of(number.to_string().as_bytes()),
+        plan,
+        submission: Submission::of(job).digest,
         started_at: Clock::system().now(),
     }
 }
@@ -126,7 +154,7 @@ fn told(new: &NewVerification) -> Vec<Entry> {
     ]
 }
 
-fn message(new: &NewVerification, log_head: Digest, key: &SigningKey) -> OutcomeMessage {
+fn message(new: &NewVerification, task: Digest, log_head: Digest, key: &SigningKey) -> OutcomeMessage {
     let decided_at = Clock::system().now();
     let receipt = Receipt {
         kid: String::new(),
@@ -145,7 +173,7 @@ fn message(new: &NewVerification, log_head: Digest, key: &SigningKey) -> Outcome
         runtimes: BTreeMap::new(),
         submission: new.submission,
         evidence: new.submission,
-        task: Digest::of(b"task"),
+        task,
         log_head,
         decided_at,
         signature: String::new(),
@@ -224,6 +252,8 @@ async fn main() {
     let url = format!("{server}/bench_audit");
     let journal = PgJournal::connect(&url, 8).await.unwrap();
     journal.set_up().await.unwrap();
+    let plan = plan();
+    journal.keep_plan(&plan).await.unwrap();
     let key_path = folder.path().join("signing.key");
     SigningKey::generate().write_new(&key_path).unwrap();
     let key = SigningKey::read(&key_path).unwrap();
@@ -235,6 +265,10 @@ async fn main() {
         claims: Claims::start(journal.clone(), "bench".to_owned(), LEASE),
         writer: GroupWriter::start(journal.clone(), LEASE, assay::metrics::Metrics::new()),
         key,
+        plan: PlanRef {
+            name: plan.name,
+            digest: plan.digest,
+        },
     };
     let sealer = Sealer {
         journal: journal.clone(),

@@ -1,17 +1,14 @@
 //! What is kept of the calls of models, against the log that names them: a judge's words are replayed from there.
 
-use std::collections::HashMap;
-
 use super::finding::{Finding, What};
 use crate::entry::VerificationId;
-use crate::journal::{Audited, Erasure, Journal as _, JournalError, PgJournal};
+use crate::journal::{Audited, Journal as _, JournalError, PgJournal};
 use crate::model_call::{CallFault, CallFinish, LoggedCalls, ModelCall};
 
 /// Whatever is wrong with the kept calls of verifications that were decided; a log that does not hold is told elsewhere.
 pub(super) async fn examine_calls(
     journal: &PgJournal,
     read: &[(VerificationId, Result<Audited, JournalError>)],
-    erasures: &HashMap<String, Vec<Erasure>>,
 ) -> Result<Vec<Finding>, JournalError> {
     let decided = read.iter().filter_map(|(_, audited)| audited.as_ref().ok());
     let decided: Vec<_> = decided.filter(|audited| is_decided(audited)).collect();
@@ -25,13 +22,7 @@ pub(super) async fn examine_calls(
             true => journal.within(journal.model_calls(audited.row.id)).await?,
             false => Vec::new(),
         };
-        let of_job = erasures
-            .get(audited.row.job_id.as_str())
-            .map_or(&[][..], Vec::as_slice);
-        let erased = of_job
-            .iter()
-            .any(|erasure| erasure.covers(&audited.row.job_id, audited.row.attempt));
-        if !erased {
+        if audited.erasures.is_empty() {
             findings.extend(contradictions(audited, &logged, &kept));
         }
     }

@@ -6,12 +6,12 @@ use super::finding::{Finding, What};
 use super::money::moved_otherwise;
 use super::told::{contradicts_log, contradicts_receipt};
 use crate::checkpoint::{Leaf, decision_digest};
-use crate::journal::{Audited, AuditedDecision, Cause, ChainError, Erasure, verify_chain};
+use crate::journal::{Audited, AuditedDecision, Cause, ChainError, verify_chain};
 use crate::message::OutcomeMessage;
 use crate::receipt::{Purpose, Receipt, TrustFile, TrustedKey};
 
-/// Everything that is wrong with a verification; empty where nothing is. `erasures` are the tombstones of its job.
-pub fn examine(audited: &Audited, trust: &TrustFile, erasures: &[Erasure]) -> Vec<Finding> {
+/// Everything that is wrong with a verification; empty where nothing is.
+pub fn examine(audited: &Audited, trust: &TrustFile) -> Vec<Finding> {
     let mut examined = Examined {
         audited,
         findings: Vec::new(),
@@ -20,7 +20,7 @@ pub fn examine(audited: &Audited, trust: &TrustFile, erasures: &[Erasure]) -> Ve
     examined.decision(trust);
     examined.seal();
     examined.links();
-    examined.erasures(erasures);
+    examined.erasures();
     examined.findings
 }
 
@@ -281,14 +281,13 @@ impl Examined<'_> {
         }
     }
 
-    fn erasures(&mut self, erasures: &[Erasure]) {
-        let Audited { row, entries, .. } = self.audited;
-        let Some(erased) = entries.iter().find(|entry| entry.erased.is_some()) else {
-            return;
-        };
-        if !erasures
-            .iter()
-            .any(|erasure| erasure.covers(&row.job_id, row.attempt))
+    fn erasures(&mut self) {
+        let Audited {
+            entries, erasures, ..
+        } = self.audited;
+        let erased = entries.iter().find(|entry| entry.erased.is_some());
+        if let Some(erased) = erased
+            && erasures.is_empty()
         {
             let place = format!("entry {}", erased.seq);
             self.find(

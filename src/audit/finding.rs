@@ -58,6 +58,12 @@ pub enum What {
     ErasedUnrecorded,
     /// What is kept of a judge's answer is not what the log names.
     AnswerChanged,
+    /// What is kept of a hand-in is not what was judged.
+    HandInChanged,
+    /// A plan that judged, or a file of it, is gone or not what its digest says.
+    PlanChanged,
+    /// What is on record of erasures is not what a checkpoint sealed.
+    ErasureChanged,
     /// A row that no version of ours writes.
     Unreadable,
 }
@@ -83,6 +89,9 @@ impl What {
             Self::Settlement => "settlement-differs",
             Self::ErasedUnrecorded => "erased-unrecorded",
             Self::AnswerChanged => "answer-changed",
+            Self::HandInChanged => "hand-in-changed",
+            Self::PlanChanged => "plan-changed",
+            Self::ErasureChanged => "erasure-changed",
             Self::Unreadable => "unreadable",
         }
     }
@@ -119,6 +128,12 @@ impl What {
             }
             Self::AnswerChanged => {
                 "no replay uses it; `assay reverify JOB` hears the judge anew; compare with a backup"
+            }
+            Self::HandInChanged | Self::PlanChanged => {
+                "no `assay reverify` uses it; restore it from a backup, or from who handed it in: the digest tells the original"
+            }
+            Self::ErasureChanged => {
+                "compare with a backup and `assay.act`; find out who writes to the database as its owner"
             }
             Self::Unreadable => "compare the row with a backup",
         }

@@ -47,22 +47,12 @@ fn prove_bundle(bundle: &Bundle, trust: &TrustFile, proof: &mut Proof) {
         );
         return;
     };
-    // Who erased what stands in the database; that the digests fit is all that can be seen here.
     let erased = audited
         .entries
         .iter()
         .filter(|entry| entry.erased.is_some())
         .count();
-    let on_record = Erasure {
-        plans: Vec::new(),
-        job_id: bundle.job_id.to_string(),
-        attempt: None,
-        by: String::new(),
-        role: String::new(),
-        reason: String::new(),
-        at: jiff::Timestamp::UNIX_EPOCH,
-    };
-    for finding in examine(&audited, trust, &[on_record]) {
+    for finding in examine(&audited, trust) {
         proof.wrong.push(format!(
             "{} at {}: {}",
             finding.what, finding.place, finding.detail
@@ -198,6 +188,16 @@ fn audited(bundle: &Bundle) -> Option<Audited> {
         }
         None => None,
     };
+    // Who erased what stands in the database; that the digests fit is all that can be seen here.
+    let on_record = Erasure {
+        plans: Vec::new(),
+        job_id: bundle.job_id.to_string(),
+        attempt: None,
+        by: String::new(),
+        role: String::new(),
+        reason: String::new(),
+        at: jiff::Timestamp::UNIX_EPOCH,
+    };
     Some(Audited {
         row: VerificationRow {
             id,
@@ -222,5 +222,7 @@ fn audited(bundle: &Bundle) -> Option<Audited> {
             .iter()
             .map(|inclusion| (inclusion.checkpoint.number, 0, leaf(bundle, inclusion)))
             .collect(),
+        hand_in: None,
+        erasures: vec![on_record],
     })
 }

@@ -1,6 +1,6 @@
 //! Goes over the database: batches side by side, each as of one moment, never more in memory than those under way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::anchor::{Anchor, AnchorError};
 use super::calls::examine_calls;
 use super::examine::examine;
 use super::finding::{Finding, What};
+use super::kept::{Judged, examine_files, examine_hand_in, examine_plans};
 use super::seals::{Seals, Which, audit_seals};
 use super::told::is_unproven;
 use crate::entry::VerificationId;
@@ -81,6 +82,8 @@ pub struct AuditReport {
     pub entries: u64,
     /// Receipts whose signatures were checked.
     pub receipts: u64,
+    /// Plans that judged, whose digests were computed again.
+    pub plans: u64,
     /// Checkpoints whose signatures and roots were checked.
     pub checkpoints: u64,
     /// Verifications that ended long ago and stand in no checkpoint: no checkpoints are made.
@@ -114,6 +117,7 @@ struct Batch {
     receipts: u64,
     unproven: u64,
     sealed_in: BTreeSet<u64>,
+    judged: Judged,
     findings: Vec<Finding>,
 }
 
@@ -137,15 +141,15 @@ pub async fn audit(
         running: 0,
         entries: 0,
         receipts: 0,
+        plans: 0,
         checkpoints: 0,
         unsealed: 0,
         unproven: 0,
         anchored: Anchored::Unanchored,
-        erasures: journal.erasures(job).await?,
+        erasures: Vec::new(),
         findings: Vec::new(),
         found: 0,
     };
-    let erasures = Arc::new(by_job(&report.erasures));
     let all = journal.count_audited(scope).await?;
     let batches = stream::try_unfold(None, |after| async move {
         let ids = journal.audited_ids(scope, after, PAGE).await?;
@@ -160,16 +164,17 @@ pub async fn audit(
             )
         })
         .try_flatten()
-        .map_ok(|ids: Vec<VerificationId>| batch(journal, trust, &erasures, ids))
+        .map_ok(|ids: Vec<VerificationId>| batch(journal, trust, ids))
         .try_buffer_unordered(side_by_side());
     let mut batches = std::pin::pin!(batches);
-    let mut sealed_in = BTreeSet::new();
+    let (mut sealed_in, mut judged) = (BTreeSet::new(), Judged::new());
     while let Some(mut batch) = batches.try_next().await? {
         report.verifications += batch.examined;
         report.running += batch.running;
         report.entries += batch.entries;
         report.receipts += batch.receipts;
         report.unproven += batch.unproven;
+        judged.append(&mut batch.judged);
         if job.is_some() {
             sealed_in.append(&mut batch.sealed_in);
         }
@@ -188,6 +193,10 @@ pub async fn audit(
     {
         report.find(orphan(lost));
     }
+    report.plans = judged.len() as u64;
+    for finding in examine_plans(journal, &judged).await? {
+        report.find(finding);
+    }
     let which = match scope {
         Scope::All => Which::After(0),
         Scope::Since(since) => Which::After(journal.checkpoint_before(*since).await?),
@@ -201,7 +210,11 @@ pub async fn audit(
     report.checkpoints = checkpoints;
     report.anchored = anchored;
     findings.into_iter().for_each(|finding| report.find(finding));
+    report.erasures = journal.erasures(job).await?;
     if *scope == Scope::All {
+        for finding in examine_files(journal).await? {
+            report.find(finding);
+        }
         report.unsealed = journal.count_unsealed(SEALED_WITHIN).await?;
     }
     Ok(report)
@@ -212,27 +225,15 @@ fn side_by_side() -> usize {
     2 * std::thread::available_parallelism().map_or(2, usize::from)
 }
 
-fn by_job(erasures: &[Erasure]) -> HashMap<String, Vec<Erasure>> {
-    let mut by_job: HashMap<String, Vec<Erasure>> = HashMap::new();
-    for erasure in erasures {
-        by_job
-            .entry(erasure.job_id.clone())
-            .or_default()
-            .push(erasure.clone());
-    }
-    by_job
-}
-
 async fn batch(
     journal: &PgJournal,
     trust: &Arc<TrustFile>,
-    erasures: &Arc<HashMap<String, Vec<Erasure>>>,
     ids: Vec<VerificationId>,
 ) -> Result<Batch, AuditError> {
     let read = journal.audited(&ids).await?;
-    let of_calls = examine_calls(journal, &read, erasures).await?;
-    let (trust, erasures) = (Arc::clone(trust), Arc::clone(erasures));
-    let examining = tokio::task::spawn_blocking(move || examine_all(read, &trust, &erasures));
+    let of_calls = examine_calls(journal, &read).await?;
+    let trust = Arc::clone(trust);
+    let examining = tokio::task::spawn_blocking(move || examine_all(read, &trust));
     let mut batch = examining
         .await
         .map_err(|error| AuditError::Died(error.to_string()))?;
@@ -240,11 +241,7 @@ async fn batch(
     Ok(batch)
 }
 
-fn examine_all(
-    read: Vec<(VerificationId, Result<Audited, JournalError>)>,
-    trust: &TrustFile,
-    erasures: &HashMap<String, Vec<Erasure>>,
-) -> Batch {
+fn examine_all(read: Vec<(VerificationId, Result<Audited, JournalError>)>, trust: &TrustFile) -> Batch {
     let mut batch = Batch {
         examined: 0,
         running: 0,
@@ -252,6 +249,7 @@ fn examine_all(
         receipts: 0,
         unproven: 0,
         sealed_in: BTreeSet::new(),
+        judged: Judged::new(),
         findings: Vec::new(),
     };
     for (id, audited) in read {
@@ -276,10 +274,12 @@ fn examine_all(
         batch
             .sealed_in
             .extend(audited.sealed.iter().map(|(number, ..)| *number));
-        let of_job = erasures.get(audited.row.job_id.as_str());
         batch
-            .findings
-            .extend(examine(&audited, trust, of_job.map_or(&[], Vec::as_slice)));
+            .judged
+            .entry(audited.row.plan.digest)
+            .or_insert_with(|| (audited.row.job_id.clone(), audited.row.id));
+        batch.findings.extend(examine(&audited, trust));
+        batch.findings.extend(examine_hand_in(&audited));
     }
     batch
 }

@@ -97,7 +97,9 @@ impl Sealer {
 
     async fn seal(&self, every: Duration, everything: bool) -> Result<Sealing, JournalError> {
         let (signer, now) = ((&self.key, self.deployment.as_str()), self.clock.now());
-        let sign = |last: Option<&Checkpoint>, leaves: &[_]| Checkpoint::next(last, leaves, signer, now);
+        let sign = |last: Option<&Checkpoint>, leaves: &[_], erasures| {
+            Checkpoint::next(last, leaves, erasures, signer, now)
+        };
         self.journal.seal((every, LOOK_BACK, everything), sign).await
     }
 

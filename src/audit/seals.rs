@@ -5,11 +5,11 @@ use std::sync::mpsc;
 
 use jiff::Timestamp;
 
-use super::anchor::{Anchor, AnchorError};
+use super::anchor::{Anchor, AnchorError, Anchored as InAnchor};
 use super::finding::{Finding, What};
 use super::run::{Anchored, AuditError};
 use crate::causes::in_full;
-use crate::checkpoint::{Checkpoint, Leaf, MerkleTree};
+use crate::checkpoint::{Checkpoint, Leaf, MerkleTree, SealedErasures};
 use crate::digest::Digest;
 use crate::journal::{JournalError, PgJournal};
 use crate::receipt::TrustFile;
@@ -77,6 +77,7 @@ pub(super) async fn audit_seals(
         Which::After(_) | Which::These(_) => None,
     };
     let mut not_anchored = 0;
+    let mut erasures = Vec::new();
     loop {
         let page = match &which {
             Which::After(_) => journal.audited_checkpoints(last_seen, PAGE).await?,
@@ -138,6 +139,7 @@ pub(super) async fn audit_seals(
             }
             seen += 1;
             last_seen = checkpoint.number;
+            erasures.extend(checkpoint.erasures.map(|sealed| (checkpoint.number, sealed)));
             previous = Some(checkpoint);
         }
     }
@@ -155,6 +157,7 @@ pub(super) async fn audit_seals(
             )
         });
     }
+    findings.extend(examine_erasures(journal, &erasures).await?);
     let anchored = match anchor {
         Some(anchor) => Anchored::At {
             place: anchor.place(),
@@ -178,20 +181,39 @@ async fn read_anchor(
 ) -> Result<BTreeMap<u64, AnchoredCheckpoint>, AnchorError> {
     let (send, read) = mpsc::channel();
     let keys = trust.clone();
-    let visit = move |checkpoint: Checkpoint| {
-        let kept = AnchoredCheckpoint {
-            digest: checkpoint.digest(),
-            count: checkpoint.count,
-            made_at: checkpoint.made_at,
-            is_signed: is_signed(&checkpoint, &keys),
+    let visit = move |anchored| {
+        let read = match anchored {
+            InAnchor::Checkpoint(checkpoint) => Ok((
+                checkpoint.number,
+                AnchoredCheckpoint {
+                    digest: checkpoint.digest(),
+                    count: checkpoint.count,
+                    made_at: checkpoint.made_at,
+                    is_signed: is_signed(&checkpoint, &keys),
+                },
+            )),
+            InAnchor::Malformed(at) => Err(at),
         };
         // The receiver lives until all is read.
-        let _ = send.send((checkpoint.number, kept));
+        let _ = send.send(read);
     };
     anchor.read_after(after, visit).await?;
     let mut anchored = BTreeMap::new();
     let mut expected = after + 1;
-    for (number, kept) in read.iter() {
+    for anchored_there in read.iter() {
+        let (number, kept) = match anchored_there {
+            Ok(checkpoint) => checkpoint,
+            Err(at) => {
+                findings.push(Finding {
+                    job_id: None,
+                    verification_id: None,
+                    what: What::CheckpointChanged,
+                    place: format!("anchor, {at}"),
+                    detail: "the anchor holds what is no checkpoint".to_owned(),
+                });
+                continue;
+            }
+        };
         if number != expected {
             let detail = format!("the anchor has number {number} where {expected} should be");
             findings.push(changed(number, detail));
@@ -226,7 +248,9 @@ pub(super) fn check(
     // After a gap there is nothing to compare with; the gap itself is told.
     let follows = previous.filter(|previous| previous.number + 1 == number);
     let total = follows.map(|previous| previous.total + checkpoint.count);
+    let erased = |checkpoint: &Checkpoint| checkpoint.erasures.map_or(0, |sealed| sealed.count);
     if follows.is_some_and(|previous| Some(previous.digest()) != checkpoint.previous)
+        || follows.is_some_and(|previous| erased(previous) > erased(checkpoint))
         || total.is_some_and(|total| total != checkpoint.total)
         || (number == 1 && checkpoint.previous.is_some())
     {
@@ -247,6 +271,42 @@ pub(super) fn check(
         ));
     }
     findings
+}
+
+/// Whether the tombstones are those that were sealed. Every later checkpoint seals them, too: the first that does not fit is told.
+async fn examine_erasures(
+    journal: &PgJournal,
+    sealed: &[(u64, SealedErasures)],
+) -> Result<Option<Finding>, AuditError> {
+    if sealed.is_empty() {
+        return Ok(None);
+    }
+    // Read after the checkpoints, so that all that they sealed are among them.
+    let mut chain = vec![None];
+    for erasure in journal.erasures(None).await? {
+        chain.push(Some(erasure.chained(chain.last().copied().flatten())));
+    }
+    let recorded = chain.len() - 1;
+    let mut fits = 0;
+    for (number, sealed) in sealed {
+        let there = usize::try_from(sealed.count)
+            .ok()
+            .and_then(|count| chain.get(count));
+        if there == Some(&Some(sealed.digest)) {
+            fits = sealed.count;
+            continue;
+        }
+        let detail = match there {
+            Some(_) => format!(
+                "of erasures {} to {} one is not what it sealed",
+                fits + 1,
+                sealed.count
+            ),
+            None => format!("it sealed {} erasures, {recorded} are on record", sealed.count),
+        };
+        return Ok(Some(finding(What::ErasureChanged, *number, detail)));
+    }
+    Ok(None)
 }
 
 /// The checkpoint of that number, where there is one that can be read; that it cannot is told where it is looked at itself.

@@ -52,6 +52,16 @@ impl Leaf {
     }
 }
 
+/// How many erasures a checkpoint has seen, in the order in which they were recorded, and which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedErasures {
+    /// All that were on record.
+    pub count: u64,
+    /// [`Erasure::chained`](crate::journal::Erasure::chained) over them.
+    pub digest: Digest,
+}
+
 /// A signed link of the deployment's chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,12 +72,15 @@ pub struct Checkpoint {
     pub deployment: String,
     /// Digest of the checkpoint before; none for the first.
     pub previous: Option<Digest>,
-    /// Leaves that it has, at least one: a verification whose decision came after it was sealed has two.
+    /// Leaves that it has: a verification whose decision came after it was sealed has two. None where it seals erasures only.
     pub count: u64,
     /// Leaves that it and all before it have.
     pub total: u64,
     /// Root of the Merkle tree over its leaves.
     pub root: Digest,
+    /// What was erased until then; none where nothing ever was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasures: Option<SealedErasures>,
     /// When it was made.
     pub made_at: Timestamp,
     /// The key that signed.
@@ -77,10 +90,11 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The next checkpoint after `previous`, signed, over leaves in the order in which they are kept.
+    /// The next checkpoint after `previous`, signed, over leaves in the order in which they are kept, and all erasures so far.
     pub fn next(
         previous: Option<&Self>,
         leaves: &[Leaf],
+        erasures: Option<SealedErasures>,
         (key, deployment): (&SigningKey, &str),
         made_at: Timestamp,
     ) -> Self {
@@ -93,6 +107,7 @@ impl Checkpoint {
             count,
             total: previous.map_or(0, |previous| previous.total) + count,
             root: tree.root(),
+            erasures,
             made_at,
             kid: key.id().to_string(),
             signature: String::new(),
@@ -103,7 +118,7 @@ impl Checkpoint {
 
     /// Its digest, by which the next one names it: of all fields but the signature.
     pub fn digest(&self) -> Digest {
-        FieldHasher::new("assay-checkpoint-v1")
+        let hasher = FieldHasher::new("assay-checkpoint-v1")
             .text(&self.number.to_string())
             .text(&self.deployment)
             .optional(self.previous.map(|digest| digest.to_string()).as_deref())
@@ -111,8 +126,15 @@ impl Checkpoint {
             .text(&self.total.to_string())
             .bytes(self.root.as_bytes())
             .number(self.made_at.as_microsecond())
-            .text(&self.kid)
-            .finish()
+            .text(&self.kid);
+        // Fields of their own, so that checkpoints from before there were any keep their digests.
+        match self.erasures {
+            Some(SealedErasures { count, digest }) => {
+                hasher.text(&count.to_string()).bytes(digest.as_bytes())
+            }
+            None => hasher,
+        }
+        .finish()
     }
 
     /// Whether `key` has signed exactly this for its deployment, within the key's time.
@@ -148,18 +170,29 @@ mod tests {
         let key = SigningKey::generate();
         let trusted = TrustedKey::new(&key, "main", Timestamp::UNIX_EPOCH);
         let at: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
-        let first = Checkpoint::next(None, &[leaf(1), leaf(2)], (&key, "main"), at);
-        let second = Checkpoint::next(Some(&first), &[leaf(3)], (&key, "main"), at);
+        let erasures = SealedErasures {
+            count: 1,
+            digest: Digest::of(b"erasure"),
+        };
+        let first = Checkpoint::next(None, &[leaf(1), leaf(2)], None, (&key, "main"), at);
+        let second = Checkpoint::next(Some(&first), &[leaf(3)], Some(erasures), (&key, "main"), at);
         assert_eq!((second.number, second.count, second.total), (2, 1, 3));
         assert_eq!(second.previous, Some(first.digest()));
         assert!(first.is_signed_by(&trusted) && second.is_signed_by(&trusted));
-        let changes: [fn(&mut Checkpoint); 8] = [
+        let changes: [fn(&mut Checkpoint); 10] = [
             |checkpoint| checkpoint.number += 1,
             |checkpoint| checkpoint.deployment.push('2'),
             |checkpoint| checkpoint.previous = None,
             |checkpoint| checkpoint.count += 1,
             |checkpoint| checkpoint.total += 1,
             |checkpoint| checkpoint.root = Digest::of(b"other"),
+            |checkpoint| checkpoint.erasures = None,
+            |checkpoint| {
+                checkpoint
+                    .erasures
+                    .iter_mut()
+                    .for_each(|erasures| erasures.count += 1)
+            },
             |checkpoint| checkpoint.made_at = Timestamp::UNIX_EPOCH,
             |checkpoint| checkpoint.kid.push('0'),
         ];
@@ -175,7 +208,7 @@ mod tests {
         let key = SigningKey::generate();
         let mut trusted = TrustedKey::new(&key, "main", Timestamp::UNIX_EPOCH);
         let at: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
-        let checkpoint = Checkpoint::next(None, &[leaf(1)], (&key, "main"), at);
+        let checkpoint = Checkpoint::next(None, &[leaf(1)], None, (&key, "main"), at);
         trusted.revoked_at = Some("2026-11-24T10:00:00Z".parse().unwrap());
         assert!(checkpoint.is_signed_by(&trusted));
         trusted.revoked_at = Some(at);

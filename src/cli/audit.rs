@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::{CliError, Exit, parts};
 use crate::audit::{Anchored, AuditReport, BundleError, audit, export, prove};
@@ -61,6 +62,9 @@ enum Action {
         /// The file; it must not exist yet
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
+        /// One JSON object that says what was written
+        #[arg(long)]
+        json: bool,
     },
     /// Verify an exported file, with nothing but public keys
     Verify {
@@ -87,9 +91,11 @@ fn connections() -> u32 {
 pub(super) async fn run(args: AuditArgs, common: &CommonArgs) -> Result<Exit, CliError> {
     let config = parts::config(common)?;
     match args.action {
-        Some(Action::Export { verification, output }) => {
-            return export_to(&config, verification, &output).await;
-        }
+        Some(Action::Export {
+            verification,
+            output,
+            json,
+        }) => return export_to(&config, verification, &output, json).await,
         Some(Action::Verify { file, trust, json }) => {
             return verify(&file, &trust.unwrap_or(config.pool.trust), json);
         }
@@ -131,7 +137,20 @@ pub(super) async fn run(args: AuditArgs, common: &CommonArgs) -> Result<Exit, Cl
     Ok(if report.found == 0 { Exit::Good } else { Exit::No })
 }
 
-async fn export_to(config: &Config, id: VerificationId, output: &Path) -> Result<Exit, CliError> {
+/// What was exported, as JSON.
+#[derive(Debug, Serialize)]
+struct Exported<'a> {
+    verification_id: VerificationId,
+    file: &'a Path,
+    outcome: &'a str,
+    /// Whether the file holds a decision; a dispute that nobody published has none.
+    decided: bool,
+    /// The checkpoint that sealed it.
+    checkpoint: Option<u64>,
+    kids: &'a [String],
+}
+
+async fn export_to(config: &Config, id: VerificationId, output: &Path, json: bool) -> Result<Exit, CliError> {
     let journal = parts::pool_journal(config, 2).await?;
     journal.check_set_up().await.map_err(CliError::usage)?;
     let bundle = export(&journal, id).await.map_err(|error| match error {
@@ -146,10 +165,25 @@ async fn export_to(config: &Config, id: VerificationId, output: &Path) -> Result
     written.map_err(|error| {
         CliError::usage(anyhow::Error::from(error).context(format!("{} cannot be written", output.display())))
     })?;
-    say!(
-        "wrote {}: verify it with `assay audit verify {0} --trust TRUST`",
-        output.display()
-    );
+    if json {
+        let exported = Exported {
+            verification_id: id,
+            file: output,
+            outcome: &bundle.outcome,
+            decided: bundle.message.is_some(),
+            checkpoint: bundle
+                .inclusion
+                .as_ref()
+                .map(|inclusion| inclusion.checkpoint.number),
+            kids: &bundle.kids,
+        };
+        say!("{}", serde_json::to_string(&exported).map_err(CliError::trouble)?);
+    } else {
+        say!(
+            "wrote {}: verify it with `assay audit verify {0} --trust TRUST`",
+            output.display()
+        );
+    }
     Ok(Exit::Good)
 }
 
@@ -200,6 +234,7 @@ fn print(report: &AuditReport) -> Result<(), CliError> {
         running,
         entries,
         receipts,
+        plans,
         checkpoints,
         unsealed,
         unproven,
@@ -248,7 +283,8 @@ fn print(report: &AuditReport) -> Result<(), CliError> {
         );
     }
     say!(
-        "{verifications} verifications ({running} running), {entries} entries, {receipts} receipts, {checkpoints} checkpoints"
+        "{verifications} verifications ({running} running), {entries} entries, {receipts} receipts, {plans} plans, \
+         {checkpoints} checkpoints"
     );
     if *unsealed > 0 {
         say!("{unsealed} verifications stand in no checkpoint: does `assay work` run?");

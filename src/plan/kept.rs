@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::load::Files;
-use super::{Issue, Plan, PlanError, PlanFile, PlanFolders};
+use super::{DigestedGrader, Issue, Plan, PlanError, PlanFile, PlanFolders, digest_of};
 use crate::digest::Digest;
 
 /// A file of a kept plan.
@@ -74,6 +75,33 @@ impl KeptPlan {
         }
     }
 
+    /// The digest of what is kept, without asking whether this version would take it as a plan.
+    ///
+    /// # Errors
+    /// Settings that no version of ours keeps.
+    pub fn computed_digest(&self) -> Result<Digest, serde_json::Error> {
+        let settings = KeptSettings::deserialize(&self.settings)?;
+        let graders = settings.graders.iter().map(|grader| DigestedGrader {
+            name: &grader.name,
+            kind: &grader.kind,
+            gate: grader.gate,
+            weight: grader.weight,
+            settings: Value::Object(grader.settings.clone()),
+            files: self
+                .files
+                .iter()
+                .filter(|file| file.grader == grader.name)
+                .map(|file| (file.key.as_str(), file.digest))
+                .collect(),
+        });
+        Ok(digest_of(
+            settings.threshold,
+            settings.reveal,
+            &settings.required_files,
+            graders,
+        ))
+    }
+
     /// The same plan with a setting of every grader of that kind changed: another plan, with another digest.
     #[must_use]
     pub fn with_setting(mut self, kind: &str, key: &str, value: &Value) -> Self {
@@ -85,6 +113,25 @@ impl KeptPlan {
         }
         self
     }
+}
+
+/// The settings of a kept plan, as far as they are in its digest.
+#[derive(Deserialize)]
+struct KeptSettings {
+    threshold: f64,
+    reveal: bool,
+    required_files: Vec<String>,
+    graders: Vec<KeptGrader>,
+}
+
+#[derive(Deserialize)]
+struct KeptGrader {
+    name: String,
+    kind: String,
+    gate: bool,
+    weight: f64,
+    #[serde(flatten)]
+    settings: Map<String, Value>,
 }
 
 impl PlanFolders {

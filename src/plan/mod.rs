@@ -159,19 +159,51 @@ impl Plan {
 
 /// The plan's digest. Name, description and paths are not in it: they decide nothing.
 fn digest(plan: &Plan) -> Digest {
+    let graders = plan.graders.iter().map(|grader| DigestedGrader {
+        name: &grader.name,
+        kind: grader.kind,
+        gate: grader.gate,
+        weight: grader.weight,
+        settings: grader.settings.clone(),
+        files: grader
+            .files
+            .iter()
+            .map(|(key, file)| (*key, file.digest))
+            .collect(),
+    });
+    digest_of(plan.threshold, plan.reveal, &plan.required_files, graders)
+}
+
+/// What of a grader is in its plan's digest.
+struct DigestedGrader<'a> {
+    name: &'a str,
+    kind: &'a str,
+    gate: bool,
+    weight: f64,
+    settings: Value,
+    /// Digests of the files that it names, by their keys.
+    files: BTreeMap<&'a str, Digest>,
+}
+
+fn digest_of<'a>(
+    threshold: f64,
+    reveal: bool,
+    required_files: &[String],
+    graders: impl Iterator<Item = DigestedGrader<'a>>,
+) -> Digest {
     let mut hasher = FieldHasher::new("assay-plan-v1")
-        .text(&plan.threshold.to_string())
-        .text(if plan.reveal { "reveal" } else { "" })
-        .text(&Value::from(plan.required_files.clone()).to_string());
-    for grader in &plan.graders {
+        .text(&threshold.to_string())
+        .text(if reveal { "reveal" } else { "" })
+        .text(&Value::from(required_files.to_vec()).to_string());
+    for grader in graders {
         hasher = hasher
-            .text(&grader.name)
+            .text(grader.name)
             .text(grader.kind)
             .text(if grader.gate { "gate" } else { "" })
             .text(&grader.weight.to_string())
             .text(&canonical(&grader.settings).to_string());
-        for (key, file) in &grader.files {
-            hasher = hasher.text(key).bytes(file.digest.as_bytes());
+        for (key, digest) in grader.files {
+            hasher = hasher.text(key).bytes(digest.as_bytes());
         }
     }
     hasher.finish()

@@ -2,13 +2,13 @@
 
 use super::error::ReverifyError;
 use super::told::Told;
-use crate::audit::{contradicts_log, contradicts_receipt};
+use crate::audit::{contradicts_hand_in, contradicts_log, contradicts_receipt};
 use crate::entry::VerificationId;
 use crate::job::{Job, JobId};
 use crate::journal::{DecisionRow, Journal as _, PgJournal, verify_chain};
 use crate::message::{OutcomeMessage, SubmittedJob, Work};
 use crate::receipt::{Purpose, Receipt, TrustFile};
-use crate::submission::{Submission, Task};
+use crate::submission::Submission;
 
 /// An attempt in dispute.
 #[derive(Debug, Clone)]
@@ -127,20 +127,6 @@ pub(super) fn check(trust: Option<&TrustFile>, receipt: &Receipt) -> Result<(), 
         job_id: receipt.job_id.clone(),
         fault,
     })
-}
-
-/// The first thing of the kept hand-in that the receipt contradicts.
-fn contradicts_hand_in(receipt: &Receipt, job: &Job) -> Option<&'static str> {
-    let facts = [
-        ("job", receipt.job_id == job.id),
-        ("attempt", receipt.attempt == job.attempt_count),
-        ("submission", receipt.submission == Submission::of(job).digest),
-        ("task", receipt.task == Task::of(job).digest()),
-        ("receiver", receipt.receiver == job.receiver),
-        ("price", receipt.price_cents == job.price_cents),
-    ];
-    let wrong = facts.iter().find(|(_, fits)| !fits);
-    wrong.map(|(what, _)| *what)
 }
 
 /// Says by whom the hand-in was erased, and why.

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::PgJournal;
 use super::audit::leaf;
 use super::claims::milliseconds;
+use super::erasures::{chained_erasures, erasures_after};
 use super::journal::{SELECT_VERIFICATION, digest, verification};
 use super::time::Time;
-use crate::checkpoint::{Checkpoint, Leaf, decision_digest};
+use crate::checkpoint::{Checkpoint, Leaf, SealedErasures, decision_digest};
 use crate::journal::JournalError;
 
 /// The advisory lock of whoever makes a checkpoint, in the space of one key that all processes on the database share:
@@ -29,14 +30,15 @@ const LARGEST: i64 = 10_000;
 pub enum Sealing {
     /// It was made.
     Made(Box<Checkpoint>),
-    /// Nothing has ended since the last.
+    /// Nothing has ended or was erased since the last.
     NothingNew,
     /// The last one is younger than a checkpoint's time, or somebody else makes one right now.
     NotDue,
 }
 
 impl PgJournal {
-    /// Makes the next checkpoint, if the last is older than `every`: `sign` is given the last and what has ended since.
+    /// Makes the next checkpoint, if the last is older than `every`: `sign` is given the last, what has ended since, and all
+    /// that was ever erased.
     ///
     /// Everything that has ended, began since `look_back` before the last checkpoint, and stands in none, is taken:
     /// whatever commits too late for this one is simply in the next, so that the order of commits does not matter.
@@ -47,7 +49,7 @@ impl PgJournal {
     pub async fn seal(
         &self,
         (every, look_back, everything): (Duration, Duration, bool),
-        sign: impl FnOnce(Option<&Checkpoint>, &[Leaf]) -> Checkpoint + Send,
+        sign: impl FnOnce(Option<&Checkpoint>, &[Leaf], Option<SealedErasures>) -> Checkpoint + Send,
     ) -> Result<Sealing, JournalError> {
         let sealing = async {
             let mut transaction = self.pool().begin().await?;
@@ -76,11 +78,13 @@ impl PgJournal {
             let last = row.as_ref().map(checkpoint).transpose()?;
             let since = last.as_ref().filter(|_| !everything).map(|last| last.made_at);
             let leaves = unsealed(&mut transaction, since, look_back).await?;
-            if leaves.is_empty() {
+            let sealed = last.as_ref().and_then(|last| last.erasures);
+            let new = erasures_after(&mut transaction, sealed.map_or(0, |sealed| sealed.count)).await?;
+            if leaves.is_empty() && new.is_empty() {
                 transaction.rollback().await?;
                 return Ok(Sealing::NothingNew);
             }
-            let made = sign(last.as_ref(), &leaves);
+            let made = sign(last.as_ref(), &leaves, chained_erasures(sealed, &new));
             insert(&mut transaction, &made, &leaves).await?;
             transaction.commit().await?;
             Ok(Sealing::Made(Box::new(made)))
@@ -245,8 +249,9 @@ async fn insert(
     leaves: &[Leaf],
 ) -> Result<(), JournalError> {
     sqlx::query(
-        "INSERT INTO assay.checkpoint (number, deployment, previous, count, total, root, made_at, kid, signature)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO assay.checkpoint (number, deployment, previous, count, total, root, made_at, kid, signature,
+                                       erasures, erasures_digest)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(number(made.number)?)
     .bind(&made.deployment)
@@ -257,6 +262,8 @@ async fn insert(
     .bind(Time(made.made_at))
     .bind(&made.kid)
     .bind(&made.signature)
+    .bind(made.erasures.map(|erasures| number(erasures.count)).transpose()?)
+    .bind(made.erasures.as_ref().map(|erasures| erasures.digest.as_bytes().as_slice()))
     .execute(&mut *connection)
     .await?;
     sqlx::query(
@@ -309,6 +316,13 @@ fn checkpoint(row: &PgRow) -> Result<Checkpoint, JournalError> {
         count: counted("count")?,
         total: counted("total")?,
         root: digest(row, "root")?,
+        erasures: match row.try_get::<Option<i64>, _>("erasures")? {
+            Some(_) => Some(SealedErasures {
+                count: counted("erasures")?,
+                digest: digest(row, "erasures_digest")?,
+            }),
+            None => None,
+        },
         made_at: row.try_get::<Time, _>("made_at")?.0,
         kid: row.try_get("kid")?,
         signature: row.try_get("signature")?,

@@ -6,11 +6,12 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::PgJournal;
 use super::time::Time;
-use crate::digest::Digest;
+use crate::checkpoint::SealedErasures;
+use crate::digest::{Digest, FieldHasher};
 use crate::job::JobId;
 use crate::journal::JournalError;
 
@@ -34,6 +35,22 @@ pub struct Erasure {
 }
 
 impl Erasure {
+    /// The digest of this tombstone and of all before it, whose own is `before`: checkpoints seal it.
+    pub fn chained(&self, before: Option<Digest>) -> Digest {
+        let hasher = FieldHasher::new("assay-erasure-v1")
+            .optional(before.map(|digest| digest.to_string()).as_deref())
+            .text(&self.job_id)
+            .optional(self.attempt.map(|attempt| attempt.to_string()).as_deref())
+            .text(&self.by)
+            .text(&self.role)
+            .text(&self.reason)
+            .number(self.at.as_microsecond());
+        self.plans
+            .iter()
+            .fold(hasher, |hasher, plan| hasher.bytes(plan.as_bytes()))
+            .finish()
+    }
+
     /// Whether it was about this attempt of this job.
     pub fn covers(&self, job_id: &JobId, attempt: u32) -> bool {
         self.job_id == job_id.as_str()
@@ -264,6 +281,29 @@ impl PgJournal {
         .await?;
         rows.iter().map(erasure).collect()
     }
+}
+
+/// What a checkpoint seals of erasures: those that the one before has sealed, and `new` ones.
+pub(super) fn chained_erasures(sealed: Option<SealedErasures>, new: &[Erasure]) -> Option<SealedErasures> {
+    new.iter().fold(sealed, |sealed, erasure| {
+        Some(SealedErasures {
+            count: sealed.map_or(0, |sealed| sealed.count) + 1,
+            digest: erasure.chained(sealed.map(|sealed| sealed.digest)),
+        })
+    })
+}
+
+/// The tombstones but for the first `count`, in the order in which they were recorded: one erasure ends before the next gets its
+/// number, so that no earlier one appears later.
+pub(super) async fn erasures_after(
+    connection: &mut PgConnection,
+    count: u64,
+) -> Result<Vec<Erasure>, JournalError> {
+    let rows = sqlx::query("SELECT * FROM assay.erasure ORDER BY id OFFSET $1")
+        .bind(i64::try_from(count).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(erasure).collect()
 }
 
 fn digests(row: &PgRow) -> Result<Vec<Digest>, JournalError> {

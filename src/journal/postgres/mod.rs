@@ -1,6 +1,7 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
 mod audit;
+mod audited;
 mod brakes;
 mod budget;
 mod checkpoints;
@@ -35,7 +36,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
-pub use audit::{Audited, AuditedDecision, Moved, Scope, Sealed, SettlementRow};
+pub use audited::{Audited, AuditedDecision, Moved, Scope, Sealed, SettlementRow};
 pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use budget::PgLeases;
 pub use checkpoints::Sealing;

@@ -5,7 +5,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::PgJournal;
-use super::audit::Scope;
+use super::audited::Scope;
 use crate::entry::VerificationId;
 use crate::journal::JournalError;
 

@@ -96,6 +96,18 @@ impl PgJournal {
         .await
     }
 
+    /// Digests of kept files that have other bytes.
+    ///
+    /// # Errors
+    /// Where the database cannot be read, or holds what no version of ours writes.
+    pub async fn damaged_artifacts(&self) -> Result<Vec<Digest>, JournalError> {
+        let rows =
+            sqlx::query("SELECT digest FROM assay.artifact WHERE digest <> sha256(bytes) ORDER BY digest")
+                .fetch_all(&self.pool())
+                .await?;
+        rows.iter().map(|row| digest(row, "digest")).collect()
+    }
+
     /// Whether the bytes of that digest are kept.
     ///
     /// # Errors

@@ -73,6 +73,7 @@ const WORKER: &[Grant] = &[
     (&["assay.token_wait"], "UPDATE", &["tokens", "since", "until"]),
     (&["assay.share"], "UPDATE", SHARE_COLUMNS),
     (SEALED, "SELECT", &[]),
+    (&["assay.erasure"], "SELECT", &[]),
     (SEALED, "INSERT", &[]),
     (&["assay.evidence"], "UPDATE", &["state", "why"]),
     (&["assay.act"], "INSERT", &[]),

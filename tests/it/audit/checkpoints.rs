@@ -188,8 +188,9 @@ async fn no_checkpoint_is_made_before_its_time_or_of_nothing() {
     let world = World::new().await;
     let seal = async |every: u64| {
         let key = world.key();
-        let sign = |last: Option<&_>, leaves: &[_]| {
-            assay::checkpoint::Checkpoint::next(last, leaves, (&key, "default"), jiff::Timestamp::now())
+        let sign = |last: Option<&_>, leaves: &[_], erasures| {
+            let at = jiff::Timestamp::now();
+            assay::checkpoint::Checkpoint::next(last, leaves, erasures, (&key, "default"), at)
         };
         world
             .journal

@@ -7,8 +7,10 @@ use assay::message::OutcomeMessage;
 use assay::outcome::{Decision, Outcome};
 use assay::receipt::{Purpose, Trigger};
 use assay::verdict::Score;
+use serde_json::{Value, json};
 
-use super::{SignWith as _, World, again_of, links, message};
+use super::World;
+use super::facts::{SignWith as _, again_of, links, message};
 
 const ANCHOR: Option<&str> = Some("anchor.jsonl");
 
@@ -178,4 +180,36 @@ async fn a_preview_that_is_passed_off_as_a_decision_is_found() {
         world.audit(None),
         one("receipt-invalid", "decision.message.receipt")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_that_nobody_published_is_exported_as_one_without_a_decision() {
+    let world = World::new().await;
+    let first = world.decide("looked-at", Outcome::Verified).await;
+    let preview = dispute(&world, "looked-at", first).await;
+    let export = |name: &str| {
+        let file = world.folder.path().join(name).display().to_string();
+        let id = preview.verification_id.to_string();
+        let exported = world.run(&["audit", "export", &id, "-o", &file, "--json"], &[]);
+        let exported: Value = serde_json::from_slice(&exported.stdout).unwrap();
+        assert_eq!(exported["file"], file);
+        assert_eq!(
+            (&exported["outcome"], &exported["decided"]),
+            (&json!("retry"), &json!(false))
+        );
+        let verified = world.run(&["audit", "verify", &file], &[]);
+        let said = String::from_utf8(verified.stdout).unwrap();
+        (
+            exported["checkpoint"].clone(),
+            verified.status.code().unwrap(),
+            said,
+        )
+    };
+    // Nothing was signed of it yet.
+    let (checkpoint, code, said) = export("before.json");
+    assert_eq!((checkpoint, code), (Value::Null, 1), "{said}");
+    world.seal(None).await;
+    let (checkpoint, code, said) = export("sealed.json");
+    assert_eq!((checkpoint, code), (json!(1), 0), "{said}");
+    assert!(said.contains("not proven: a decision: there is none"), "{said}");
 }

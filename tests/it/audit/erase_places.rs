@@ -10,7 +10,8 @@ use assay::journal::{BeginDisputeError, Journal as _, JournalError, NewParked, P
 use assay::outcome::Outcome;
 use serde_json::json;
 
-use super::{World, again_of};
+use super::World;
+use super::facts::again_of;
 
 /// Every column of our tables that holds the text anywhere, as `table.column`: as text, or as bytes.
 pub(super) async fn places_of(journal: &PgJournal, text: &str) -> Vec<String> {

@@ -9,10 +9,11 @@ mod disputes;
 mod erase;
 mod erase_hand_ins;
 mod erase_places;
+mod facts;
 mod kept;
 mod tamper;
+mod tamper_kept;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -21,19 +22,20 @@ use std::time::Duration;
 use assay::audit::{Anchor, Sealer};
 use assay::clock::Clock;
 use assay::digest::Digest;
-use assay::entry::{Audience, Entry, EntryType, VerificationId};
+use assay::entry::{EntryType, VerificationId};
 use assay::job::JobId;
 use assay::journal::{
-    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Link, NewClaim, NewDispute,
-    NewVerification, PgJournal, Written,
+    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Link, NewClaim, NewVerification,
+    PgJournal, Written,
 };
-use assay::message::{GraderWords, OutcomeMessage, VERSION};
-use assay::outcome::{GraderEnd, Outcome};
-use assay::plan::PlanRef;
-use assay::receipt::{Purpose, Receipt, SigningKey, Trigger, TrustFile, TrustedKey};
-use assay::verdict::Score;
+use assay::message::{SubmittedJob, Work};
+use assay::outcome::Outcome;
+use assay::receipt::{SigningKey, TrustFile, TrustedKey};
+use assay::submission::Submission;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use facts::{SignWith as _, entry, handed_in, kept_plan, links, message, plan_ref};
 
 use crate::servers::{TestDatabase, database};
 
@@ -55,6 +57,7 @@ impl World {
         let database = database().await;
         let journal = PgJournal::connect(&database.url, 8).await.unwrap();
         journal.set_up().await.unwrap();
+        journal.keep_plan(&kept_plan()).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let key = SigningKey::generate();
         let (key_path, trust) = (folder.path().join("key"), folder.path().join("trust.toml"));
@@ -122,22 +125,27 @@ impl World {
     }
 
     pub(super) async fn claim(&self, job: &str) -> (NewVerification, Written) {
+        let handed_in = handed_in(job);
         let new = NewVerification {
             id: VerificationId::new(),
             job_id: JobId::new(job),
             attempt: 0,
             cause: Cause::Submission,
-            plan: PlanRef {
-                name: "p".to_owned(),
-                digest: Digest::of(b"plan"),
-            },
-            submission: Digest::of(job.as_bytes()),
+            plan: plan_ref(),
+            submission: Submission::of(&handed_in).digest,
             started_at: Clock::system().now(),
         };
         let wanted = NewClaim {
             verification: new.clone(),
             plan_choice: Digest::of(b"choice"),
-            message: Arc::new(br#"{"v":1,"job":{"output_text":"canary"}}"#.to_vec()),
+            message: Arc::new(
+                SubmittedJob {
+                    work: Work::Whole(Box::new(handed_in)),
+                    plan: None,
+                }
+                .to_json()
+                .unwrap(),
+            ),
             traceparent: None,
             has_judge: false,
         };
@@ -235,130 +243,5 @@ impl World {
         let report = serde_json::from_str(&text)
             .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
         (output.status.code().unwrap(), report)
-    }
-}
-
-/// A verification again of an attempt 0, and what it is about.
-fn again_of(job: &str, disputes: VerificationId, set: Option<&str>) -> (NewVerification, NewDispute) {
-    let new = NewVerification {
-        id: VerificationId::new(),
-        job_id: JobId::new(job),
-        attempt: 0,
-        cause: Cause::Dispute,
-        plan: PlanRef {
-            name: "p".to_owned(),
-            digest: Digest::of(b"plan"),
-        },
-        submission: Digest::of(job.as_bytes()),
-        started_at: Clock::system().now(),
-    };
-    let dispute = NewDispute {
-        disputes,
-        set: set.map(str::to_owned),
-        by: "bob".to_owned(),
-        reason: "ticket 8".to_owned(),
-    };
-    (new, dispute)
-}
-
-fn entry(kind: EntryType, content: String) -> Entry {
-    Entry {
-        kind,
-        content,
-        audience: Audience::Public,
-        created_at: Clock::system().now(),
-    }
-}
-
-/// What the heart says of a submission that one diff judges.
-pub(super) fn links(new: &NewVerification, outcome: Outcome) -> (Vec<Link>, Chain) {
-    let mut chain = Chain::new(new.chain_start());
-    let (verdict, score) = verdict(outcome);
-    let told = [
-        entry(EntryType::Info, "verification of attempt 0 begins".to_owned()),
-        entry(EntryType::Info, "file a.txt: 3 bytes".to_owned()),
-        entry(EntryType::Reasoning, "canary: the texts are compared".to_owned()),
-        entry(
-            EntryType::Result,
-            json!({"grader": "text", "kind": "diff", "verdict": verdict, "score": score, "reason": "canary"})
-                .to_string(),
-        ),
-        entry(
-            EntryType::Result,
-            json!({
-                "outcome": outcome, "score": score, "threshold": 0.5, "plan": new.plan,
-                "submission": new.submission, "evidence": new.submission,
-            })
-            .to_string(),
-        ),
-    ];
-    let links = told.into_iter().map(|entry| chain.push(entry)).collect();
-    (links, chain)
-}
-
-fn verdict(outcome: Outcome) -> (GraderEnd, Score) {
-    match outcome {
-        Outcome::Verified => (GraderEnd::Pass, Score::ONE),
-        Outcome::Retry => (GraderEnd::Fail, Score::ZERO),
-    }
-}
-
-pub(super) fn message(new: &NewVerification, outcome: Outcome, log_head: Digest) -> OutcomeMessage {
-    let (verdict, score) = verdict(outcome);
-    let decided_at = Clock::system().now();
-    let receipt = Receipt {
-        kid: String::new(),
-        deployment: "default".to_owned(),
-        purpose: Purpose::Settle,
-        trigger: Trigger::Submission,
-        supersedes: None,
-        verification_id: new.id,
-        job_id: new.job_id.clone(),
-        attempt: new.attempt,
-        outcome,
-        score,
-        receiver: Some("receiver".to_owned()),
-        price_cents: Some(1_000),
-        plan: new.plan.digest,
-        runtimes: BTreeMap::new(),
-        submission: new.submission,
-        evidence: new.submission,
-        task: Digest::of(b"task"),
-        log_head,
-        decided_at,
-        signature: String::new(),
-    };
-    OutcomeMessage {
-        v: VERSION,
-        outcome,
-        job_id: new.job_id.clone(),
-        attempt: new.attempt,
-        verification_id: new.id,
-        trigger: Trigger::Submission,
-        supersedes: None,
-        score,
-        threshold: 0.5,
-        graders: vec![GraderWords {
-            name: "text".to_owned(),
-            kind: "diff".to_owned(),
-            verdict,
-            score: Some(score),
-            reason: "canary".to_owned(),
-        }],
-        plan: new.plan.clone(),
-        decided_at,
-        receipt,
-    }
-}
-
-/// Signs what a message's receipt says.
-pub(super) trait SignWith {
-    fn sign_with(self, key: &SigningKey) -> Self;
-}
-
-impl SignWith for OutcomeMessage {
-    fn sign_with(mut self, key: &SigningKey) -> Self {
-        self.receipt = self.receipt.sign(key);
-        self
     }
 }

@@ -3,17 +3,15 @@
 //! A file, to which a line is appended and synced for each checkpoint, or a bucket with an object for each. Several workers may
 //! write the same anchor: a file is locked, an object is never overwritten, and what is there already is left alone.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+mod file;
+
+use std::io;
+use std::path::PathBuf;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::checkpoint::Checkpoint;
 use crate::evidence::store::{BlobStore, StoreError, Stores};
-
-/// Enough for the last line of a file.
-const TAIL: u64 = 4_096;
 
 /// Objects of a bucket that are read side by side.
 const READ_AT_A_TIME: usize = 16;
@@ -25,6 +23,15 @@ pub enum Anchor {
     File(PathBuf),
     /// A bucket, one object a checkpoint.
     Bucket(BlobStore),
+}
+
+/// What stands in an anchor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Anchored {
+    /// A checkpoint.
+    Checkpoint(Box<Checkpoint>),
+    /// Something else, at this line or under this name.
+    Malformed(String),
 }
 
 /// The anchor cannot be used.
@@ -43,8 +50,8 @@ pub enum AnchorError {
     /// The bucket cannot be.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It holds what is no checkpoint.
-    #[error("the anchor {place} holds what is no checkpoint, at {at}")]
+    /// Nothing can be appended to what is no checkpoint.
+    #[error("the anchor {place} holds what is no checkpoint, at {at}: `assay audit --all` says more")]
     Malformed {
         /// Where it is.
         place: String,
@@ -84,12 +91,7 @@ impl Anchor {
         match self {
             Self::File(path) => {
                 let path = path.clone();
-                blocking(move || match File::open(&path) {
-                    Ok(mut file) => last_number(&mut file, &path),
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-                    Err(source) => Err(AnchorError::File { path, source }),
-                })
-                .await
+                blocking(move || file::last_number(&path)).await
             }
             Self::Bucket(store) => {
                 let names = store.names("checkpoints").await?;
@@ -107,7 +109,7 @@ impl Anchor {
         match self {
             Self::File(path) => {
                 let path = path.clone();
-                blocking(move || append_to_file(&path, &checkpoints)).await
+                blocking(move || file::append(&path, &checkpoints)).await
             }
             Self::Bucket(store) => {
                 for checkpoint in &checkpoints {
@@ -118,23 +120,23 @@ impl Anchor {
         }
     }
 
-    /// Hands over every anchored checkpoint after number `after`, in the order in which they stand there.
+    /// Hands over every anchored checkpoint after number `after`, in the order in which they stand there, and whatever else
+    /// stands among them.
     ///
     /// # Errors
-    /// Where the anchor cannot be read, or holds something else.
+    /// Where the anchor cannot be read.
     pub async fn read_after(
         &self,
         after: u64,
-        mut visit: impl FnMut(Checkpoint) + Send + 'static,
+        mut visit: impl FnMut(Anchored) + Send + 'static,
     ) -> Result<(), AnchorError> {
         match self {
             Self::File(path) => {
                 let path = path.clone();
                 blocking(move || {
-                    read_file(&path, |checkpoint| {
-                        if checkpoint.number > after {
-                            visit(checkpoint);
-                        }
+                    file::read(&path, |anchored| match anchored {
+                        Anchored::Checkpoint(checkpoint) if checkpoint.number <= after => {}
+                        Anchored::Checkpoint(_) | Anchored::Malformed(_) => visit(anchored),
                     })
                 })
                 .await
@@ -150,11 +152,14 @@ impl Anchor {
                             .get(&format!("checkpoints/{name}"))
                             .await?
                             .unwrap_or_default();
-                        serde_json::from_slice(&bytes).map_err(|_| malformed(store.place(), name))
+                        let read = serde_json::from_slice(&bytes);
+                        Ok::<_, AnchorError>(
+                            read.map_or_else(|_| Anchored::Malformed(name.clone()), Anchored::Checkpoint),
+                        )
                     })
                     .buffered(READ_AT_A_TIME);
-                while let Some(checkpoint) = read.try_next().await? {
-                    visit(checkpoint);
+                while let Some(anchored) = read.try_next().await? {
+                    visit(anchored);
                 }
                 Ok(())
             }
@@ -178,107 +183,12 @@ fn line(checkpoint: &Checkpoint) -> Vec<u8> {
     line
 }
 
-fn malformed(place: &str, at: impl Into<String>) -> AnchorError {
-    AnchorError::Malformed {
-        place: place.to_owned(),
-        at: at.into(),
-    }
-}
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AnchorError> + Send + 'static,
 ) -> Result<T, AnchorError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|_| AnchorError::Lost)?
-}
-
-fn append_to_file(path: &Path, checkpoints: &[Checkpoint]) -> Result<(), AnchorError> {
-    let failed = |source| AnchorError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)
-        .map_err(failed)?;
-    file.lock().map_err(failed)?;
-    let last = last_number(&mut file, path)?;
-    let new = checkpoints.iter().filter(|checkpoint| checkpoint.number > last);
-    let lines: Vec<u8> = new.flat_map(line).collect();
-    if lines.is_empty() {
-        return Ok(());
-    }
-    // A line that a crash left half-written ends here: audits skip nothing, so it is cut off rather than continued.
-    cut_half_line(&mut file).map_err(failed)?;
-    file.write_all(&lines).map_err(failed)?;
-    file.sync_all().map_err(failed)
-}
-
-/// The number in the last whole line.
-fn last_number(file: &mut File, path: &Path) -> Result<u64, AnchorError> {
-    let failed = |source| AnchorError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let length = file.metadata().map_err(failed)?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
-        .map_err(failed)?;
-    let mut tail = String::new();
-    file.take(TAIL).read_to_string(&mut tail).map_err(failed)?;
-    let whole = tail.rfind('\n').map_or("", |end| &tail[..end]);
-    let Some(last) = whole.rsplit('\n').next().filter(|last| !last.is_empty()) else {
-        return Ok(0);
-    };
-    let checkpoint: Checkpoint =
-        serde_json::from_str(last).map_err(|_| malformed(&path.display().to_string(), "the last line"))?;
-    Ok(checkpoint.number)
-}
-
-fn cut_half_line(file: &mut File) -> io::Result<()> {
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-    let mut tail = Vec::new();
-    file.take(TAIL).read_to_end(&mut tail)?;
-    let whole = tail
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |end| end + 1);
-    let half = (tail.len() - whole) as u64;
-    if half > 0 {
-        file.set_len(length - half)?;
-    }
-    Ok(())
-}
-
-fn read_file(path: &Path, mut visit: impl FnMut(Checkpoint)) -> Result<(), AnchorError> {
-    let failed = |source| AnchorError::File {
-        path: path.to_owned(),
-        source,
-    };
-    let file = match File::open(path) {
-        Ok(file) => file,
-        // Before the first checkpoint there is none.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut reader = BufReader::new(file);
-    let mut text = String::new();
-    for number in 1_u64.. {
-        text.clear();
-        if reader.read_line(&mut text).map_err(failed)? == 0 {
-            break;
-        }
-        match serde_json::from_str(&text) {
-            Ok(checkpoint) => visit(checkpoint),
-            // The half of a line that a crash left, or that is being written.
-            Err(_) if !text.ends_with('\n') => break,
-            Err(_) => return Err(malformed(&path.display().to_string(), format!("line {number}"))),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -304,6 +214,7 @@ mod tests {
             chain.push(Checkpoint::next(
                 chain.last(),
                 &[leaf],
+                None,
                 (&key, "main"),
                 Timestamp::UNIX_EPOCH,
             ));
@@ -311,12 +222,22 @@ mod tests {
         chain
     }
 
-    async fn read(anchor: &Anchor) -> Result<Vec<Checkpoint>, AnchorError> {
+    async fn read(anchor: &Anchor) -> Vec<Anchored> {
         let (read, all) = std::sync::mpsc::channel();
         anchor
-            .read_after(0, move |checkpoint| read.send(checkpoint).unwrap())
-            .await?;
-        Ok(all.iter().collect())
+            .read_after(0, move |anchored| read.send(anchored).unwrap())
+            .await
+            .unwrap();
+        all.iter().collect()
+    }
+
+    fn anchored(chain: &[Checkpoint]) -> Vec<Anchored> {
+        chain
+            .iter()
+            .cloned()
+            .map(Box::new)
+            .map(Anchored::Checkpoint)
+            .collect()
     }
 
     async fn keeps_each_once(anchor: Anchor) {
@@ -326,7 +247,7 @@ mod tests {
         anchor.append(chain[..4].to_vec()).await.unwrap();
         assert_eq!(anchor.last().await.unwrap(), 4);
         anchor.append(chain[4..].to_vec()).await.unwrap();
-        assert_eq!(read(&anchor).await.unwrap(), chain);
+        assert_eq!(read(&anchor).await, anchored(&chain));
     }
 
     #[tokio::test]
@@ -346,10 +267,30 @@ mod tests {
         anchor.append(chain[..1].to_vec()).await.unwrap();
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, [&whole[..], b"{\"number\":2,"].concat()).unwrap();
-        assert_eq!(read(&anchor).await.unwrap(), chain[..1]);
+        assert_eq!(read(&anchor).await, anchored(&chain[..1]));
         anchor.append(chain.clone()).await.unwrap();
-        assert_eq!(read(&anchor).await.unwrap(), chain);
+        assert_eq!(read(&anchor).await, anchored(&chain));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_checkpoint_is_read_past_and_never_appended_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchor.jsonl");
+        let anchor = Anchor::File(path.clone());
+        let chain = chain(3);
+        anchor.append(chain[..2].to_vec()).await.unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [b"nonsense\n", &whole[..]].concat()).unwrap();
+        let nonsense = Anchored::Malformed("line 1".to_owned());
+        assert_eq!(
+            read(&anchor).await,
+            [vec![nonsense], anchored(&chain[..2])].concat()
+        );
         std::fs::write(&path, [&whole[..], b"nonsense\n"].concat()).unwrap();
-        assert!(matches!(read(&anchor).await, Err(AnchorError::Malformed { .. })));
+        let refused = anchor.append(chain.clone()).await;
+        assert!(
+            matches!(refused, Err(AnchorError::Malformed { .. })),
+            "{refused:?}"
+        );
     }
 }
