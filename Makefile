@@ -42,8 +42,8 @@ test-judge: build ## Rubric, streaming, recording and calibration against that m
 attack-tables: build ## The tables of attacks in docs/judging.md, made anew
 	@tests/attack-tables
 
-chaos: build ## 2,000 jobs a scenario while processes are killed and servers restarted: nothing is lost or doubled
-	ASSAY_CHAOS_JOBS=2000 tests/servers run cargo test --locked --test it pool:: -- --nocapture --test-threads 1 --include-ignored
+chaos: build ## 2,000 jobs a scenario, disputes of 500, while processes are killed and servers restarted: nothing is lost or doubled
+	ASSAY_CHAOS_JOBS=2000 tests/servers run cargo test --locked --test it -- pool:: reverify::sets:: --nocapture --test-threads 1 --include-ignored
 
 lint: tools ## Format and lints
 	cargo fmt --check
