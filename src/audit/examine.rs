@@ -301,7 +301,7 @@ impl Examined<'_> {
 
 /// Whether the receipt was signed by a key that was valid when it was. A key that was revoked later still vouches for what it
 /// signed before, as far as an audit goes: settlement is stricter, since a thief writes any date.
-fn believes(trust: &TrustFile, receipt: &Receipt) -> Result<(), String> {
+pub(super) fn believes(trust: &TrustFile, receipt: &Receipt) -> Result<(), String> {
     let Some(key) = trust.key(&receipt.kid) else {
         return Err(format!(
             "the key `{}` is not in the trust file",

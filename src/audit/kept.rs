@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::examine::believes;
 use super::finding::{Finding, What};
 use crate::causes::in_full;
 use crate::digest::Digest;
@@ -9,14 +10,14 @@ use crate::entry::VerificationId;
 use crate::job::{Job, JobId};
 use crate::journal::{Audited, JournalError, PgJournal};
 use crate::message::{OutcomeMessage, SubmittedJob, Work};
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, TrustFile};
 use crate::submission::{Submission, Task};
 
 /// The plans that judged, each with a verification that it judged.
 pub(super) type Judged = BTreeMap<Digest, (JobId, VerificationId)>;
 
 /// What is wrong with the hand-in of a verification that ended with an answer; an erased one is not there.
-pub(super) fn examine_hand_in(audited: &Audited) -> Option<Finding> {
+pub(super) fn examine_hand_in(audited: &Audited, trust: &TrustFile) -> Option<Finding> {
     let row = &audited.row;
     let judged = matches!(row.outcome.as_deref(), Some("verified" | "retry"));
     if !judged || !audited.erasures.is_empty() {
@@ -45,9 +46,10 @@ pub(super) fn examine_hand_in(audited: &Audited) -> Option<Finding> {
             "what was handed in has another digest than what was judged".to_owned(),
         ));
     }
-    // Without a decision nothing else of it was signed; that one cannot be read is told elsewhere.
+    // Without a receipt nothing else of it was signed; that one is none is told elsewhere.
     let decision = audited.decision.as_ref()?;
     let message: OutcomeMessage = serde_json::from_slice(&decision.message).ok()?;
+    believes(trust, &message.receipt).ok()?;
     let what = contradicts_hand_in(&message.receipt, &job)?;
     Some(find(format!("it has another {what} than its receipt says")))
 }

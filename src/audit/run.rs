@@ -279,7 +279,7 @@ fn examine_all(read: Vec<(VerificationId, Result<Audited, JournalError>)>, trust
             .entry(audited.row.plan.digest)
             .or_insert_with(|| (audited.row.job_id.clone(), audited.row.id));
         batch.findings.extend(examine(&audited, trust));
-        batch.findings.extend(examine_hand_in(&audited));
+        batch.findings.extend(examine_hand_in(&audited, trust));
     }
     batch
 }

@@ -29,7 +29,7 @@ pub(super) fn kept_plan() -> KeptPlan {
         digest: Digest::of(b""),
         settings: json!({
             "description": "", "threshold": 0.5, "reveal": false, "required_files": [],
-            "graders": [{"name": "text", "kind": "diff", "gate": false, "weight": 1.0, "expected_text": "canary"}],
+            "graders": [{"name": "text", "kind": "diff", "gate": false, "weight": 1.0, "expected_text": "as expected"}],
         }),
         files: Vec::new(),
     };

@@ -98,7 +98,7 @@ async fn a_worker_keeps_an_attachment_until_its_time_is_over_and_its_output_pass
     let said = String::from_utf8_lossy(&audited.stdout);
     assert_eq!(audited.status.code(), Some(0), "{said}");
     assert!(
-        said.contains("1 verifications (0 running)") && said.contains("1 receipts, 1 checkpoints"),
+        said.contains("1 verifications (0 running)") && said.contains("1 receipts, 1 plans, 1 checkpoints"),
         "{said}"
     );
 }

@@ -39,7 +39,7 @@ async fn a_clean_database_exits_with_0_and_says_that_it_is_unanchored() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     insta::assert_snapshot!(text, @"
-    4 verifications (0 running), 17 entries, 3 receipts, 0 checkpoints
+    4 verifications (0 running), 17 entries, 3 receipts, 1 plans, 0 checkpoints
     unanchored: whoever owns the database could have removed the latest checkpoints with all they covered; set ASSAY_ANCHOR
     nothing found: all of it is what was written
     ");

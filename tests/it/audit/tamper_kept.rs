@@ -75,7 +75,7 @@ async fn a_plan_that_was_changed_or_removed_is_found() {
     let plan = format!("plan {}", plan_ref().digest);
     for change in [
         "UPDATE assay.plan SET settings = replace(settings, '0.5', '0.1')",
-        "UPDATE assay.plan SET settings = replace(settings, 'canary', 'anything')",
+        "UPDATE assay.plan SET settings = replace(settings, 'as expected', 'anything')",
         "UPDATE assay.plan SET settings = replace(settings, '\"weight\":1.0', '\"weight\":2.0')",
         "UPDATE assay.plan SET settings = '{}'",
         "UPDATE assay.plan SET settings = 'nothing'",
