@@ -11,7 +11,8 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::json;
 
-use super::deployment::{Deployment, Process, Submission, job};
+use super::deployment::{Deployment, Process};
+use super::submission::{Submission, job};
 
 const SOON: Duration = Duration::from_secs(40);
 const TRIED: &str = "SELECT count(*) FROM assay.claim WHERE state = 'waiting' AND tries > 0";

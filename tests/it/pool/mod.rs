@@ -9,8 +9,10 @@ mod deployment;
 mod follow;
 mod judge;
 mod strange;
+mod submission;
 mod tally;
 mod work;
 
-pub(crate) use deployment::{Deployment, Process, Submission, job};
+pub(crate) use deployment::{Deployment, Process};
+pub(crate) use submission::{Submission, job};
 pub(crate) use tally::jobs;

@@ -9,7 +9,8 @@ use assay::queue::{Destination, Lane, Outgoing, Queue as _};
 use assay::submission::Submission as HandIn;
 use serde_json::json;
 
-use super::deployment::{Deployment, Submission, job, mixed};
+use super::deployment::Deployment;
+use super::submission::{Submission, job, mixed};
 use super::tally::jobs;
 
 impl Deployment {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::deployment::{Deployment, Submission, job, mixed, quick};
+use super::deployment::Deployment;
+use super::submission::{Submission, job, mixed, quick};
 use super::tally::jobs;
 
 #[tokio::test(flavor = "multi_thread")]
