@@ -20,7 +20,7 @@ const DECIDED: &str = "SELECT count(*) FROM assay.decision";
 
 impl Deployment {
     /// Does something as the superuser of the database.
-    async fn execute(&self, statement: &'static str) {
+    pub(super) async fn execute(&self, statement: &'static str) {
         sqlx::raw_sql(statement)
             .execute(&self.journal.pool())
             .await

@@ -12,6 +12,7 @@ use assay::queue::{Outgoing, Queue as _, RabbitQueue, RabbitSettings};
 
 use super::judge::SlowJudge;
 use super::submission::Submission;
+use crate::roles::ROLES;
 use crate::servers;
 use crate::workbench::Workbench;
 
@@ -29,7 +30,7 @@ pub(crate) struct Deployment {
     pub(crate) judge: SlowJudge,
     pub(crate) queue: Arc<RabbitQueue>,
     processes: std::sync::Mutex<Vec<u32>>,
-    _database: Option<servers::TestDatabase>,
+    database: Option<servers::TestDatabase>,
 }
 
 /// A process of the deployment. Killed when it is dropped.
@@ -87,7 +88,17 @@ impl Deployment {
             journal,
             judge,
             processes: std::sync::Mutex::default(),
-            _database: database,
+            database,
+        }
+    }
+
+    /// The same servers, the database as a login of the workers' role.
+    pub(crate) async fn as_worker(&self) -> Urls {
+        sqlx::raw_sql(ROLES).execute(&self.journal.pool()).await.unwrap();
+        let database = self.database.as_ref().unwrap();
+        Urls {
+            amqp: self.urls.amqp.clone(),
+            database: database.login("assay_worker").await,
         }
     }
 

@@ -14,7 +14,7 @@ use super::submission::{Submission, job, mixed};
 use super::tally::jobs;
 
 impl Deployment {
-    async fn send(&self, body: Vec<u8>) {
+    pub(super) async fn send(&self, body: Vec<u8>) {
         let outgoing = Outgoing {
             to: Destination::Lane(Lane::Submitted),
             message_id: uuid::Uuid::now_v7().to_string(),
