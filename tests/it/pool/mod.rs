@@ -10,6 +10,7 @@ mod follow;
 mod judge;
 mod strange;
 mod submission;
+mod suspects;
 mod sweeper;
 mod tally;
 mod work;
