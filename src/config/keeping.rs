@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::ConfigError;
-use super::pool::Hidden;
+use super::values::Hidden;
 use crate::evidence::store::{StoreSettings, Stores};
 
 const EVIDENCE: &str = "ASSAY_EVIDENCE";

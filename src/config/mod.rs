@@ -3,6 +3,7 @@
 mod judge;
 mod keeping;
 mod pool;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

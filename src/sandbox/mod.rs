@@ -3,8 +3,8 @@
 //! The sandbox knows wasm and processes, and nothing of jobs, plans or verdicts. Its parts:
 //!
 //! - `contract`: the types of `graders/wit/` and what an answer must be like.
-//! - `pool`: [`Sandbox`], the only way in; children, prepared modules, one call per child at a time.
-//!   `ran`: what a call comes to.
+//! - `pool`: [`Sandbox`], the only way in; children, one call per child at a time. `ran`: what a call comes to.
+//!   `prepare`: from a file to a module that can be run, remembered.
 //! - `process`: the parent's side of one child. `protocol`: the frames between the two.
 //! - `child`, `guest`: what runs inside a child. `confine`: what a child gives up before it does.
 //! - `runtimes`: the interpreters that scripts are run by.
@@ -25,6 +25,7 @@ mod guest;
 mod limits;
 mod modules;
 mod pool;
+mod prepare;
 mod process;
 mod protocol;
 mod ran;

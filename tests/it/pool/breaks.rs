@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use assay::queue::{Lane, Queue as _, Wait};
 
-use super::deployment::{Deployment, Urls, mixed};
+use super::deployment::{Deployment, Urls};
+use super::submission::{Submission, mixed};
 use super::tally::jobs;
 use crate::queue::own_broker::OwnServers;
 use crate::queue::relay::Relay;
@@ -177,7 +178,7 @@ async fn every_queue_may_be_purged_while_jobs_are_in_them() {
     // The plan of a job whose message is lost is the default one.
     let submissions: Vec<_> = mixed("j", count)
         .into_iter()
-        .map(|submission| super::deployment::Submission {
+        .map(|submission| Submission {
             plan: None,
             ..submission
         })

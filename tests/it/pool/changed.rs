@@ -11,7 +11,8 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::json;
 
-use super::deployment::{Deployment, Process, Submission, job};
+use super::deployment::{Deployment, Process};
+use super::submission::{Submission, job};
 
 const SOON: Duration = Duration::from_secs(40);
 const TRIED: &str = "SELECT count(*) FROM assay.claim WHERE state = 'waiting' AND tries > 0";
@@ -19,7 +20,7 @@ const DECIDED: &str = "SELECT count(*) FROM assay.decision";
 
 impl Deployment {
     /// Does something as the superuser of the database.
-    async fn execute(&self, statement: &'static str) {
+    pub(super) async fn execute(&self, statement: &'static str) {
         sqlx::raw_sql(statement)
             .execute(&self.journal.pool())
             .await

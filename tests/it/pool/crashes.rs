@@ -5,7 +5,8 @@ use std::time::Duration;
 use assay::worker::CrashPoint;
 use serde_json::json;
 
-use super::deployment::{Deployment, Process, Submission, job, mixed, quick};
+use super::deployment::{Deployment, Process};
+use super::submission::{Submission, job, mixed, quick};
 use super::tally::jobs;
 
 /// Longest time in which a process that must die has died.

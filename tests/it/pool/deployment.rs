@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use assay::job::Job;
 use assay::journal::{Market, PgJournal};
-use assay::message::{PlanChoice, SubmittedJob, Work};
-use assay::queue::{Destination, Lane, Outgoing, Queue as _, RabbitQueue, RabbitSettings};
-use serde_json::{Value, json};
+use assay::queue::{Outgoing, Queue as _, RabbitQueue, RabbitSettings};
 
 use super::judge::SlowJudge;
+use super::submission::Submission;
+use crate::roles::ROLES;
 use crate::servers;
 use crate::workbench::Workbench;
 
@@ -30,7 +30,7 @@ pub(crate) struct Deployment {
     pub(crate) judge: SlowJudge,
     pub(crate) queue: Arc<RabbitQueue>,
     processes: std::sync::Mutex<Vec<u32>>,
-    _database: Option<servers::TestDatabase>,
+    database: Option<servers::TestDatabase>,
 }
 
 /// A process of the deployment. Killed when it is dropped.
@@ -88,7 +88,17 @@ impl Deployment {
             journal,
             judge,
             processes: std::sync::Mutex::default(),
-            _database: database,
+            database,
+        }
+    }
+
+    /// The same servers, the database as a login of the workers' role.
+    pub(crate) async fn as_worker(&self) -> Urls {
+        sqlx::raw_sql(ROLES).execute(&self.journal.pool()).await.unwrap();
+        let database = self.database.as_ref().unwrap();
+        Urls {
+            amqp: self.urls.amqp.clone(),
+            database: database.login("assay_worker").await,
         }
     }
 
@@ -281,85 +291,6 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// A job that is handed in, and the plan that judges it.
-#[derive(Clone)]
-pub(crate) struct Submission {
-    pub(crate) job: Job,
-    pub(crate) plan: Option<String>,
-}
-
-impl Submission {
-    pub(crate) fn message(&self) -> SubmittedJob {
-        SubmittedJob {
-            work: Work::Whole(Box::new(self.job.clone())),
-            plan: self.plan.clone().map(PlanChoice::Named),
-        }
-    }
-
-    /// The message that says where the job is.
-    pub(crate) fn thin(&self) -> SubmittedJob {
-        SubmittedJob {
-            work: Work::Thin {
-                job_id: self.job.id.clone(),
-                attempt: self.job.attempt_count,
-                submission_sha256: None,
-            },
-            ..self.message()
-        }
-    }
-
-    pub(crate) fn outgoing(&self) -> Outgoing {
-        Outgoing {
-            to: Destination::Lane(Lane::Submitted),
-            message_id: self.job.id.to_string(),
-            body: self.message().to_json().unwrap(),
-            traceparent: None,
-        }
-    }
-}
-
-/// A job with the given fields besides the necessary ones.
-pub(crate) fn job(id: &str, fields: Value) -> Job {
-    let mut job = json!({
-        "id": id, "status": "submitted", "prompt": "Write it.", "title": "T", "sender": "sender",
-        "receiver": "receiver", "price_cents": 100, "created_at": "2026-11-24T09:00:00Z",
-        "updated_at": jiff::Timestamp::now(),
-    });
-    job.as_object_mut()
-        .unwrap()
-        .extend(fields.as_object().unwrap().clone());
-    serde_json::from_value(job).unwrap()
-}
-
-/// So many jobs, quick and slow mixed: of ten, seven for a diff (of these two fail), one for a check, two for a judge.
-pub(crate) fn mixed(prefix: &str, count: usize) -> Vec<Submission> {
-    let jobs = (0..count).map(|number| {
-        let (plan, text) = match number % 10 {
-            0..=4 => ("quick", "as expected"),
-            5 | 6 => ("quick", "otherwise"),
-            7 => ("script", "as expected"),
-            _ => ("judged", "as expected"),
-        };
-        Submission {
-            job: job(&format!("{prefix}-{number}"), json!({"output_text": text})),
-            plan: Some(plan.to_owned()),
-        }
-    });
-    jobs.collect()
-}
-
-/// So many jobs for a diff alone.
-pub(crate) fn quick(prefix: &str, count: usize) -> Vec<Submission> {
-    let jobs = (0..count).map(|number| Submission {
-        job: job(
-            &format!("{prefix}-{number}"),
-            json!({"output_text": "as expected"}),
-        ),
-        plan: Some("quick".to_owned()),
-    });
-    jobs.collect()
 }
 
 fn plans(bench: &Workbench) {

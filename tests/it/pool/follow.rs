@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::deployment::{Deployment, Process, Submission, job};
+use super::deployment::{Deployment, Process};
+use super::submission::{Submission, job};
 
 fn submission(id: &str, plan: &str) -> Submission {
     Submission {

@@ -9,8 +9,12 @@ mod deployment;
 mod follow;
 mod judge;
 mod strange;
+mod submission;
+mod suspects;
+mod sweeper;
 mod tally;
 mod work;
 
-pub(crate) use deployment::{Deployment, Process, Submission, job};
+pub(crate) use deployment::{Deployment, Process};
+pub(crate) use submission::{Submission, job};
 pub(crate) use tally::jobs;

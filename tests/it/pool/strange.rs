@@ -9,11 +9,12 @@ use assay::queue::{Destination, Lane, Outgoing, Queue as _};
 use assay::submission::Submission as HandIn;
 use serde_json::json;
 
-use super::deployment::{Deployment, Submission, job, mixed};
+use super::deployment::Deployment;
+use super::submission::{Submission, job, mixed};
 use super::tally::jobs;
 
 impl Deployment {
-    async fn send(&self, body: Vec<u8>) {
+    pub(super) async fn send(&self, body: Vec<u8>) {
         let outgoing = Outgoing {
             to: Destination::Lane(Lane::Submitted),
             message_id: uuid::Uuid::now_v7().to_string(),

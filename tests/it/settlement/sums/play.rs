@@ -1,225 +1,20 @@
-//! Promise 5 over random sequences of hand-ins, decisions, disputes, duplicates, brakes and crashes, beside a model.
+//! The world and the model side by side.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use assay::entry::VerificationId;
 use assay::job::{Job, JobStatus};
-use assay::journal::{Effect, HoldReason, PgJournal, Settled, Tried};
-use assay::message::OutcomeMessage;
+use assay::journal::{PgJournal, Settled, Tried};
 use assay::outcome::Outcome;
-use assay::settle::SettleSettings;
-use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 
-use super::{Decision, STARTING, World, settler};
-
-const FEE_BASIS_POINTS: i64 = 250;
-const USERS: [&str; 3] = ["sender", "receiver", "platform"];
-const JOBS: [(&str, i64); 2] = [("j0", 999), ("j1", 3_000)];
-
-/// What happens.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    /// The job is handed in again, if it is open.
-    HandIn(usize),
-    /// A worker decides on the job as it stands, if nobody has; settlement hears of it later.
-    Decide(usize, bool),
-    /// Somebody disputes one of the decisions, which need not be effective any more.
-    Dispute(usize, bool),
-    /// Settlement hears of one of the decisions, so many times.
-    Settle(usize, u8),
-    /// The same, by a settler that is cut off after so many microseconds.
-    Crash(usize, u16),
-    /// Two settlers hear of two decisions side by side.
-    Race(usize, usize),
-    /// Settlement finds what it never heard of.
-    Lost,
-    /// The receiver spends so many cents.
-    Spend(i64),
-    /// Payments stop or go on.
-    Pause(bool),
-    /// What waited is looked at.
-    Release,
-    /// The job's row names another receiver than was signed, or the right one again.
-    Misplace(usize, bool),
-    /// A person has an exception tried again.
-    Again(usize),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let job = 0..JOBS.len();
-    let which = 0..1_000_usize;
-    prop_oneof![
-        3 => job.clone().prop_map(Step::HandIn),
-        5 => (job.clone(), any::<bool>()).prop_map(|(job, verified)| Step::Decide(job, verified)),
-        6 => (which.clone(), any::<bool>()).prop_map(|(which, verified)| Step::Dispute(which, verified)),
-        8 => (which.clone(), 1..3_u8).prop_map(|(which, times)| Step::Settle(which, times)),
-        3 => (which.clone(), 0..6_000_u16).prop_map(|(which, after)| Step::Crash(which, after)),
-        3 => (which.clone(), which.clone()).prop_map(|(one, other)| Step::Race(one, other)),
-        1 => Just(Step::Lost),
-        1 => (1..3_000_i64).prop_map(Step::Spend),
-        2 => any::<bool>().prop_map(Step::Pause),
-        2 => Just(Step::Release),
-        2 => (job.clone(), any::<bool>()).prop_map(|(job, wrong)| Step::Misplace(job, wrong)),
-        4 => which.clone().prop_map(Step::Again),
-    ]
-}
-
-/// One step, or some in a row that chance alone would seldom find: a payment waits; what waits becomes an exception; a person
-/// has an exception tried again while the brake holds.
-fn scene() -> impl Strategy<Value = Vec<Step>> {
-    use Step::*;
-    let job = 0..JOBS.len();
-    prop_oneof![
-        6 => step().prop_map(|step| vec![step]),
-        1 => job.clone().prop_map(|job| vec![Pause(true), HandIn(job), Decide(job, true), Lost]),
-        1 => job.clone().prop_map(|job| vec![Misplace(job, true), Pause(false), Release]),
-        1 => (job, 0..1_000_usize)
-            .prop_map(|(job, which)| vec![Pause(true), Misplace(job, false), Again(which)]),
-    ]
-}
-
-/// A job as the model has it.
-#[derive(Debug, Clone)]
-struct ModelJob {
-    status: JobStatus,
-    attempt: u32,
-    price: i64,
-    /// The decision that paid, as long as it stands.
-    paid_by: Option<VerificationId>,
-    /// Its row names another receiver than was signed.
-    misplaced: bool,
-}
-
-/// The table of transitions in other words: what each decision must do, in whatever order they come.
-#[derive(Debug, Clone)]
-struct Model {
-    jobs: BTreeMap<String, ModelJob>,
-    balances: BTreeMap<&'static str, i64>,
-    applied: Vec<OutcomeMessage>,
-    held: HashSet<VerificationId>,
-    /// Open exceptions, in the order in which they were opened.
-    open: Vec<(VerificationId, &'static str)>,
-    paused: bool,
-}
-
-impl Model {
-    fn new() -> Self {
-        let job = |price| ModelJob {
-            status: JobStatus::Submitted,
-            attempt: 0,
-            price,
-            paid_by: None,
-            misplaced: false,
-        };
-        Self {
-            jobs: JOBS.map(|(id, price)| (id.to_owned(), job(price))).into(),
-            balances: USERS.map(|user| (user, STARTING)).into(),
-            applied: Vec::new(),
-            held: HashSet::new(),
-            open: Vec::new(),
-            paused: false,
-        }
-    }
-
-    fn pay(&mut self, user: &'static str, cents: i64) {
-        *self.balances.get_mut(user).unwrap() += cents;
-    }
-
-    /// What settlement must answer, and does in the model.
-    fn settle(&mut self, message: &OutcomeMessage) -> Settled {
-        let settled = self.answer(message);
-        let id = message.verification_id;
-        self.held.remove(&id);
-        match settled {
-            Settled::Held(_) => drop(self.held.insert(id)),
-            Settled::Exception(reason) if self.open.contains(&(id, reason)) => {}
-            Settled::Exception(reason) => self.open.push((id, reason)),
-            Settled::Applied(_) => self.applied.push(message.clone()),
-            Settled::Already => {}
-        }
-        settled
-    }
-
-    /// What trying an exception again must answer: it stays open as what it was, and as nothing else.
-    fn again(&mut self, message: &OutcomeMessage, reason: &'static str) -> Settled {
-        let settled = self.settle(message);
-        if settled != Settled::Exception(reason) {
-            self.open
-                .retain(|open| *open != (message.verification_id, reason));
-        }
-        settled
-    }
-
-    fn answer(&mut self, message: &OutcomeMessage) -> Settled {
-        let id = message.verification_id;
-        if self.applied.iter().any(|applied| applied.verification_id == id) {
-            return Settled::Already;
-        }
-        let overturned = |applied: &OutcomeMessage| {
-            applied
-                .supersedes
-                .is_some_and(|other| other == id || Some(other) == message.supersedes)
-        };
-        if self.applied.iter().any(overturned) {
-            return Settled::Exception("overturned");
-        }
-        let job = self.jobs[message.job_id.as_str()].clone();
-        let moved_on = Settled::Exception("moved-on");
-        if job.attempt != message.attempt {
-            return moved_on;
-        }
-        let reversed = job.status == JobStatus::Verified
-            && message.outcome == Outcome::Retry
-            && job.paid_by.is_some()
-            && job.paid_by == message.supersedes;
-        if job.misplaced && (job.status == JobStatus::Submitted || reversed) {
-            return Settled::Exception("receiver-differs");
-        }
-        let fee = job.price * FEE_BASIS_POINTS / 10_000;
-        let (status, effect) = match (job.status, message.outcome) {
-            (JobStatus::Submitted, Outcome::Verified) if self.paused => {
-                return Settled::Held(HoldReason::Paused);
-            }
-            (JobStatus::Submitted, Outcome::Verified) => {
-                self.pay("receiver", job.price - fee);
-                self.pay("platform", fee);
-                (JobStatus::Verified, Effect::Paid)
-            }
-            (JobStatus::Submitted, Outcome::Retry) => again(job.attempt, (Effect::Requeued, Effect::Failed)),
-            (JobStatus::Verified, Outcome::Retry) if reversed => {
-                if self.balances["receiver"] < job.price - fee || self.balances["platform"] < fee {
-                    return Settled::Exception("balance-too-low");
-                }
-                self.pay("receiver", fee - job.price);
-                self.pay("platform", -fee);
-                again(job.attempt, (Effect::ReversedRequeued, Effect::ReversedFailed))
-            }
-            _ => return moved_on,
-        };
-        if status == JobStatus::Failed {
-            self.pay("sender", job.price);
-        }
-        let now = self.jobs.get_mut(message.job_id.as_str()).unwrap();
-        now.status = status;
-        now.paid_by = (status == JobStatus::Verified).then_some(id);
-        now.attempt += u32::from(status != JobStatus::Verified);
-        Settled::Applied(effect)
-    }
-}
-
-/// What becomes of a job that is not verified at this attempt.
-fn again(attempt: u32, (open, failed): (Effect, Effect)) -> (JobStatus, Effect) {
-    if attempt + 1 < 3 {
-        (JobStatus::Queued, open)
-    } else {
-        (JobStatus::Failed, failed)
-    }
-}
+use super::model::Model;
+use super::step::Step;
+use super::{JOBS, USERS, settings};
+use crate::settlement::{self, Decision, STARTING, World, settler};
 
 /// The world, the model of it, and every decision that was stored.
-struct Play<'a> {
+pub(super) struct Play<'a> {
     world: &'a World,
     model: Model,
     decisions: Vec<Decision>,
@@ -228,7 +23,7 @@ struct Play<'a> {
 
 impl<'a> Play<'a> {
     /// Begins anew in a world that others have used: making a database for each would take longer than the rest.
-    async fn new(world: &'a World) -> Self {
+    pub(super) async fn new(world: &'a World) -> Self {
         empty(world).await;
         world.market.insert_demo_users(USERS, STARTING).await.unwrap();
         for (id, price) in JOBS {
@@ -292,7 +87,7 @@ impl<'a> Play<'a> {
             .iter()
             .any(|decision| decision.message.supersedes == Some(disputed.id()));
         // Judged by what was handed in then: its receipt says the same of it.
-        let mut message = super::message(&super::job(disputed.message.job_id.as_str()), outcome);
+        let mut message = settlement::message(&settlement::job(disputed.message.job_id.as_str()), outcome);
         message.attempt = disputed.message.attempt;
         message.trigger = assay::receipt::Trigger::Dispute;
         message.supersedes = Some(disputed.id());
@@ -451,7 +246,7 @@ impl<'a> Play<'a> {
         assert_eq!(settled, self.model.again(&message, reason), "{message:?}");
     }
 
-    async fn play(&mut self, step: Step) {
+    pub(super) async fn play(&mut self, step: Step) {
         let outcome = |verified| {
             if verified {
                 Outcome::Verified
@@ -527,14 +322,6 @@ impl<'a> Play<'a> {
     }
 }
 
-fn settings() -> SettleSettings {
-    SettleSettings {
-        fee_basis_points: u32::try_from(FEE_BASIS_POINTS).unwrap(),
-        platform_user: Some("platform".to_owned()),
-        ..SettleSettings::default()
-    }
-}
-
 /// Deletes whatever settlement and its model look at, also where nothing is ever deleted.
 async fn empty(world: &World) {
     let mut transaction = world.journal.pool().begin().await.unwrap();
@@ -547,32 +334,4 @@ async fn empty(world: &World) {
     .await
     .unwrap();
     transaction.commit().await.unwrap();
-}
-
-#[test]
-fn whatever_is_decided_disputed_repeated_raced_or_cut_off_no_cent_is_made_or_lost() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
-    let world = runtime.block_on(World::with(settings()));
-    let mut runner = TestRunner::new(ProptestConfig {
-        cases: 16,
-        max_shrink_iters: 200,
-        ..ProptestConfig::with_source_file(file!())
-    });
-    let found = runner.run(&prop::collection::vec(scene(), 8..48), |scenes| {
-        runtime.block_on(async {
-            let mut play = Play::new(&world).await;
-            for step in scenes.into_iter().flatten() {
-                play.play(step).await;
-            }
-        });
-        Ok(())
-    });
-    runtime.block_on(async { drop(world) });
-    if let Err(failure) = found {
-        panic!("{failure}");
-    }
 }

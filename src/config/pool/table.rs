@@ -1,26 +1,22 @@
-//! The pool's settings: where broker and database are, and how much a worker takes on.
+//! The table `[pool]` of the settings file, and the environment over it.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
-use super::ConfigError;
+use super::settings::{AMQP_URL, BYTES_PER_DELIVERY, DATABASE_URL};
+use super::{Lost, PoolSettings, Settlement};
+use crate::config::ConfigError;
+use crate::config::values::{Hidden, Length, Listen, Size};
 
-const AMQP_URL: &str = "ASSAY_AMQP_URL";
-const DATABASE_URL: &str = "ASSAY_DATABASE_URL";
 const SIGNING_KEY: &str = "ASSAY_SIGNING_KEY";
 const TRUST: &str = "ASSAY_TRUST";
 const DEPLOYMENT: &str = "ASSAY_DEPLOYMENT";
 const WORKER: &str = "ASSAY_WORKER";
 const LISTEN: &str = "ASSAY_LISTEN";
-
-/// A message has at most 1 MiB, and what is made of it about as much again.
-const BYTES_PER_DELIVERY: u64 = 2 << 20;
 
 /// Nothing is held unacknowledged for longer (DESIGN.md section 6): the broker takes it back after 30 minutes.
 const LONGEST_VERIFICATION: Duration = Duration::from_secs(600);
@@ -31,75 +27,10 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(3);
 /// How long a drain may take beyond the longest verification.
 const DRAIN_MARGIN: Duration = Duration::from_secs(30);
 
-/// What the pool's commands go by.
-#[derive(Debug, Clone)]
-pub struct PoolSettings {
-    /// The broker, `amqp://USER:PASSWORD@HOST:PORT/VHOST`; see [`PoolSettings::amqp_url`].
-    pub amqp_url: Option<SecretString>,
-    /// The database, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`; see [`PoolSettings::database_url`].
-    pub database_url: Option<SecretString>,
-    /// The name of this deployment in receipts: settlement pays only on those of its own.
-    pub deployment: String,
-    /// The name of this worker in claims; unlike that of every other process.
-    pub worker: String,
-    /// Jobs that a worker holds at a time; [`PoolSettings::prefetch`] bounds it by `memory`.
-    pub in_flight: u16,
-    /// Bytes that messages in flight may take.
-    pub memory: u64,
-    /// Judges that are asked at a time; each may take minutes.
-    pub judge_slots: usize,
-    /// How long a claim holds without being renewed.
-    pub lease: Duration,
-    /// Longest time of one verification; what takes longer comes back later.
-    pub verification_limit: Duration,
-    /// How long SIGTERM waits for what runs.
-    pub grace: Duration,
-    /// The file with the key that signs receipts.
-    pub signing_key: PathBuf,
-    /// The file that says which keys settlement trusts.
-    pub trust: PathBuf,
-    /// Where health and metrics are served; none where they are not.
-    pub listen: Option<SocketAddr>,
-    /// The plan of messages that name none; they are parked where none is set.
-    pub default_plan: Option<String>,
-    /// What becomes of a submitted job whose message is lost.
-    pub lost: Lost,
-    /// Since when a submitted job that nobody has claimed counts as one whose message is lost: longer than messages wait
-    /// in the queue.
-    pub lost_after: Duration,
-    /// Whether the marketplace's tables are in this database.
-    pub marketplace: bool,
-    /// Who applies outcomes.
-    pub settlement: Settlement,
-}
-
-/// What becomes of a job that the marketplace has as submitted and whose message is lost, e.g. in a purged queue: with
-/// the message went the plan that it named.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lost {
-    /// It waits for a person.
-    #[default]
-    Park,
-    /// It is judged by the default plan.
-    Default,
-}
-
-/// Who applies outcomes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Settlement {
-    /// `assay settle`, from the queue `assay.settle`.
-    #[default]
-    Assay,
-    /// The marketplace, from a queue of its own.
-    External,
-}
-
 /// The table `[pool]` of the settings file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct PoolTable {
+pub(in crate::config) struct PoolTable {
     amqp_url: Option<Hidden>,
     database_url: Option<Hidden>,
     deployment: Option<String>,
@@ -120,52 +51,8 @@ pub(super) struct PoolTable {
     settlement: Settlement,
 }
 
-impl PoolSettings {
-    /// The broker's URL.
-    ///
-    /// # Errors
-    /// Where none is set: says how.
-    pub fn amqp_url(&self) -> Result<&SecretString, ConfigError> {
-        set(
-            self.amqp_url.as_ref(),
-            AMQP_URL,
-            "pool.amqp_url",
-            "amqp://USER:PASSWORD@HOST:5672/VHOST",
-        )
-    }
-
-    /// The database's URL.
-    ///
-    /// # Errors
-    /// Where none is set: says how.
-    pub fn database_url(&self) -> Result<&SecretString, ConfigError> {
-        set(
-            self.database_url.as_ref(),
-            DATABASE_URL,
-            "pool.database_url",
-            "postgres://USER:PASSWORD@HOST:5432/DATABASE",
-        )
-    }
-
-    /// Deliveries that a worker lets the broker leave unacknowledged: as many as may be in flight and as fit into its
-    /// memory, at least one.
-    pub fn prefetch(&self) -> u16 {
-        let fitting = u16::try_from(self.memory / BYTES_PER_DELIVERY).unwrap_or(u16::MAX);
-        self.in_flight.min(fitting).max(1)
-    }
-}
-
-fn set<T>(
-    value: Option<T>,
-    name: &'static str,
-    key: &'static str,
-    what: &'static str,
-) -> Result<T, ConfigError> {
-    value.ok_or(ConfigError::Missing { name, key, what })
-}
-
 /// Puts the pool's settings together; `variable` reads the environment.
-pub(super) fn settings(
+pub(in crate::config) fn settings(
     file: PoolTable,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<PoolSettings, ConfigError> {
@@ -295,102 +182,6 @@ fn worker_name() -> String {
     let host: String = host.trim().chars().filter(plain).take(64).collect();
     let host = if host.is_empty() { "host" } else { &host };
     format!("{host}-{}-{:08x}", std::process::id(), rand::random::<u32>())
-}
-
-/// A text that is shown nowhere.
-#[derive(Debug)]
-pub(super) struct Hidden(pub(super) SecretString);
-
-impl<'de> Deserialize<'de> for Hidden {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Without the value that an error of type would repeat.
-        String::deserialize(deserializer)
-            .map(|text| Self(text.into()))
-            .map_err(|_| de::Error::custom("expected a URL in quotes"))
-    }
-}
-
-/// A length of time, e.g. `30s`.
-#[derive(Debug, PartialEq, Eq)]
-struct Length(Duration);
-
-impl FromStr for Length {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let length: Option<jiff::SignedDuration> = text.parse().ok();
-        length
-            .and_then(|length| Duration::try_from(length).ok())
-            .map(Self)
-            .ok_or_else(|| "expected a length of time, e.g. \"30s\" or \"9m 30s\"".to_owned())
-    }
-}
-
-/// A number of bytes, e.g. `512MiB`.
-#[derive(Debug, PartialEq, Eq)]
-struct Size(u64);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30)];
-        let bytes = units.iter().find_map(|(unit, shift)| {
-            let count: u64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
-            count.checked_mul(1 << shift)
-        });
-        bytes
-            .map(Self)
-            .ok_or_else(|| "expected a size, e.g. \"512MiB\" or \"1GiB\"".to_owned())
-    }
-}
-
-/// An address to listen at, or `off`.
-#[derive(Debug, PartialEq, Eq)]
-struct Listen(Option<SocketAddr>);
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self(None)),
-            text => text
-                .parse()
-                .map(|address| Self(Some(address)))
-                .map_err(|_| "expected an address and port, e.g. \"127.0.0.1:9900\", or \"off\"".to_owned()),
-        }
-    }
-}
-
-/// Reads a value from its text, so that an error names file and line.
-fn from_text<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: FromStr,
-    T::Err: fmt::Display,
-    D: Deserializer<'de>,
-{
-    String::deserialize(deserializer)?
-        .parse()
-        .map_err(de::Error::custom)
-}
-
-impl<'de> Deserialize<'de> for Length {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Listen {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        from_text(deserializer)
-    }
 }
 
 #[cfg(test)]
