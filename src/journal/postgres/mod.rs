@@ -33,6 +33,7 @@ use std::str::FromStr as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 use super::JournalError;
@@ -67,6 +68,13 @@ static MARKETPLACE: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrat
 const MIGRATIONS_TABLE: &str = "assay.migration";
 const MARKETPLACE_MIGRATIONS_TABLE: &str = "assay.marketplace_migration";
 
+/// Lanes in which a worker claims, and in which it writes; each has a connection of its own. Two, so that the next commit is put
+/// together while the server waits for its disk with the last.
+const LANES: usize = 2;
+
+/// A connection that answered so recently is not asked whether it still does.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// Longest wait for a connection.
 const CONNECTING: Duration = Duration::from_secs(10);
 
@@ -99,6 +107,15 @@ fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(CONNECTING)
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 impl PgJournal {
@@ -129,6 +146,18 @@ impl PgJournal {
             connections,
             place,
         })))
+    }
+
+    /// The same database by one connection of its own, opened when it is needed: for whoever writes all the time.
+    fn apart(&self) -> Self {
+        let Shared { options, place, .. } = &*self.0;
+        let pool = pool_options(1).connect_lazy_with(options.clone());
+        Self(Arc::new(Shared {
+            pool: RwLock::new((0, pool)),
+            options: options.clone(),
+            connections: 1,
+            place: place.clone(),
+        }))
     }
 
     /// Does something with the database, but waits no longer than for a connection that still works. What was given up may

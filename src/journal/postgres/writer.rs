@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::claims::milliseconds;
 use super::statement::{End, Entries, Repeated, write};
-use super::{PgJournal, is_passing};
+use super::{LANES, PgJournal, is_passing};
 use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -110,21 +110,32 @@ enum Write {
     },
 }
 
-/// Writes for every verification of a worker. Cheap to clone; ends, with everything written, when every clone is dropped.
+/// Writes for every verification of a worker: in lanes with a connection each, always the same for one verification, so that
+/// its writes keep their order. Cheap to clone; ends, with everything written, when every clone is dropped.
 #[derive(Clone)]
 pub struct GroupWriter {
-    writes: mpsc::Sender<Write>,
+    writes: [mpsc::Sender<Write>; LANES],
+}
+
+fn lane_of(id: VerificationId) -> usize {
+    // Less than there are lanes; the last digits of an id are random.
+    (id.uuid().as_u128() % LANES as u128) as usize
 }
 
 impl GroupWriter {
     /// Starts writing; leases are lengthened to `lease`.
     pub fn start(journal: PgJournal, lease: Duration, metrics: Metrics) -> Self {
-        let (writes, mut queue) = mpsc::channel(4 * BATCH);
-        tokio::spawn(async move {
-            let mut waiting = Vec::new();
-            while queue.recv_many(&mut waiting, 4 * BATCH).await > 0 {
-                write_all(&journal, lease, &metrics, &mut waiting).await;
-            }
+        let writes = std::array::from_fn(|_| {
+            let (writes, mut queue) = mpsc::channel(4 * BATCH);
+            let (journal, metrics) = (journal.apart(), metrics.clone());
+            tokio::spawn(async move {
+                let mut waiting = Vec::new();
+                while queue.recv_many(&mut waiting, 4 * BATCH).await > 0 {
+                    write_all(&journal, lease, &metrics, &mut waiting).await;
+                }
+                journal.close().await;
+            });
+            writes
         });
         Self { writes }
     }
@@ -139,7 +150,8 @@ impl GroupWriter {
         links: Vec<Link>,
         fenced: CancellationToken,
     ) -> Result<(), JournalError> {
-        self.send(Write::Entries { of, links, fenced }).await
+        self.send(lane_of(of.id), Write::Entries { of, links, fenced })
+            .await
     }
 
     /// Ends a verification, with its last entries, in one transaction. `false`: the claim is no longer held, and nothing was
@@ -150,7 +162,8 @@ impl GroupWriter {
     pub async fn end(&self, ending: Ending, links: Vec<Link>) -> Result<bool, JournalError> {
         let (told, answer) = oneshot::channel();
         let ending = Box::new(ending);
-        self.send(Write::End { ending, links, told }).await?;
+        self.send(lane_of(ending.of.id), Write::End { ending, links, told })
+            .await?;
         answer.await.map_err(|_| ended())?
     }
 
@@ -159,13 +172,18 @@ impl GroupWriter {
     /// # Errors
     /// Where the database refuses.
     pub async fn lengthen(&self, ids: Vec<VerificationId>) -> Result<HashSet<Uuid>, JournalError> {
-        let (told, answer) = oneshot::channel();
-        self.send(Write::Lengthen { ids, told }).await?;
-        answer.await.map_err(|_| ended())?
+        let mut held = HashSet::new();
+        for lane in 0..LANES {
+            let (told, answer) = oneshot::channel();
+            let ids = ids.iter().copied().filter(|id| lane_of(*id) == lane).collect();
+            self.send(lane, Write::Lengthen { ids, told }).await?;
+            held.extend(answer.await.map_err(|_| ended())??);
+        }
+        Ok(held)
     }
 
-    async fn send(&self, write: Write) -> Result<(), JournalError> {
-        self.writes.send(write).await.map_err(|_| ended())
+    async fn send(&self, lane: usize, write: Write) -> Result<(), JournalError> {
+        self.writes[lane].send(write).await.map_err(|_| ended())
     }
 }
 
@@ -203,7 +221,7 @@ async fn write_all(journal: &PgJournal, lease: Duration, metrics: &Metrics, wait
                 batch.links += links.len();
                 batch.ends.push((*ending, links, told));
             }
-            // Row locks of one worker are taken by this task alone, one statement after the other: no deadlocks.
+            // Locks on the rows of a lane are taken by its task alone, one statement after the other: no deadlocks.
             Write::Lengthen { ids, told } => {
                 let _ = told.send(journal.within(lengthen(journal, lease, &ids)).await);
             }
