@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::notes::{Noted, Notes, RunningCost};
 use crate::clock::Clock;
-use crate::digest::Digest;
 use crate::evidence::{Network, Sources};
-use crate::graders::rubric::{CallKeeper, Judge, Paid};
+use crate::graders::rubric::Judge;
 use crate::graders::{Context, Grader, JudgeSlots, Tools};
 use crate::job::Job;
 use crate::log::Log;
-use crate::model_call::{ModelCall, Spent};
+use crate::model_call::ModelCall;
 use crate::outcome::Verification;
 use crate::plan::{Plan, PlannedGrader};
 use crate::sandbox::Sandbox;
@@ -27,10 +25,6 @@ use crate::verify::{collect_hand_in, undecided, verify_with};
 
 /// Longest trial.
 const LONGEST: Duration = Duration::from_secs(600);
-
-/// What the calls of a run's trials cost so far. Cheap to clone; all clones add up.
-#[derive(Debug, Clone, Default)]
-pub struct RunningCost(Arc<AtomicU64>);
 
 /// What trials share. Cheap to clone.
 #[derive(Clone)]
@@ -82,10 +76,7 @@ impl Trial {
     ) -> Tried {
         let submission = Submission::of(job);
         let (log, mut reader) = Log::new(self.clock.clone(), submission.secrets.clone());
-        let notes = Arc::new(Notes {
-            noting: Mutex::default(),
-            cost_so_far: self.cost_so_far.clone(),
-        });
+        let notes = Arc::new(Notes::new(self.cost_so_far.clone()));
         let tools = Tools {
             sandbox: self.sandbox.clone(),
             judge: judge.clone(),
@@ -110,8 +101,7 @@ impl Trial {
                 .iter()
                 .map(|planned| {
                     let grader = build(planned, &tools)?;
-                    let notes = Arc::clone(&notes);
-                    Ok(Arc::new(Noted { grader, notes }) as Arc<dyn Grader>)
+                    Ok(Arc::new(Noted::new(grader, &notes)) as Arc<dyn Grader>)
                 })
                 .collect();
             let collected = collect_hand_in(submission, sources, &context).await;
@@ -124,68 +114,11 @@ impl Trial {
         };
         let read_away = async { while reader.recv().await.is_some() {} };
         let (verification, ()) = tokio::join!(grading, read_away);
-        let mut inner = notes.noting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (verdicts, calls) = notes.take();
         Tried {
             verification,
-            verdicts: std::mem::take(&mut inner.verdicts),
-            calls: std::mem::take(&mut inner.calls),
+            verdicts,
+            calls,
         }
-    }
-}
-
-/// What is written down of a trial.
-struct Notes {
-    noting: Mutex<Noting>,
-    cost_so_far: RunningCost,
-}
-
-#[derive(Default)]
-struct Noting {
-    verdicts: BTreeMap<String, Verdict>,
-    calls: Vec<ModelCall>,
-}
-
-/// A trial pays for each of its questions: what it measures is what the judge says when it is asked.
-#[async_trait]
-impl CallKeeper for Notes {
-    async fn keep(&self, call: &ModelCall) -> Result<(), GradeError> {
-        let mut inner = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.calls.push(call.clone());
-        let cost = call.cost_microcents.unwrap_or_default();
-        self.cost_so_far.0.fetch_add(cost, Ordering::Relaxed);
-        Ok(())
-    }
-
-    async fn paid(&self, _key: Digest) -> Result<Paid, GradeError> {
-        Ok(Paid::Nothing)
-    }
-
-    async fn spent(&self) -> Result<Spent, GradeError> {
-        let inner = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
-        let costs = inner.calls.iter().filter_map(|call| call.cost_microcents);
-        Ok(Spent {
-            on_job: costs.sum(),
-            today: self.cost_so_far.0.load(Ordering::Relaxed),
-        })
-    }
-}
-
-/// A grader whose verdicts are written down whole.
-struct Noted {
-    grader: Arc<dyn Grader>,
-    notes: Arc<Notes>,
-}
-
-#[async_trait]
-impl Grader for Noted {
-    fn name(&self) -> &str {
-        self.grader.name()
-    }
-
-    async fn grade(&self, submission: &Submission, context: &Context) -> Result<Verdict, GradeError> {
-        let verdict = self.grader.grade(submission, context).await?;
-        let mut inner = self.notes.noting.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.verdicts.insert(self.name().to_owned(), verdict.clone());
-        Ok(verdict)
     }
 }

@@ -7,6 +7,13 @@ use tokio::time::Instant;
 /// Calls at a time to begin with.
 const FIRST: f64 = 20.0;
 
+/// How much every answer adds to the limit until the first trouble.
+const STEP: f64 = 2.0;
+
+/// An endpoint that wants fewer calls says so at once, an answer takes its time: the first calls that it was silent on for so long
+/// are taken up.
+const SILENCE: Duration = Duration::from_millis(150);
+
 /// What is left of the limit after the endpoint said that it is too much.
 const CUT: f64 = 0.8;
 
@@ -16,7 +23,9 @@ const PAUSE: Duration = Duration::from_secs(15);
 /// Longest wait that an endpoint may ask for: a header of a stranger does not stop the pool.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The limit of calls at a time. Triples with every round until the first trouble, then grows by one a round.
+/// The limit of calls at a time. Triples with every round until the first trouble, then grows by one a round. The first round
+/// counts before its answers are there, once it is taken up: models answer after many seconds, and all that wait would wait for
+/// them.
 #[derive(Debug)]
 pub(super) struct Concurrency {
     limit: f64,
@@ -24,6 +33,10 @@ pub(super) struct Concurrency {
     running: usize,
     /// Whether there never was trouble.
     fresh: bool,
+    /// When the last call began.
+    began: Option<Instant>,
+    /// Calls that counted before they were answered; none yet where the first round has not.
+    in_advance: Option<usize>,
     grows_from: Option<Instant>,
     /// Nothing starts before.
     opens: Option<Instant>,
@@ -40,6 +53,8 @@ impl Concurrency {
             most,
             running: 0,
             fresh: true,
+            began: None,
+            in_advance: None,
             grows_from: None,
             opens: None,
             cut_at: None,
@@ -49,16 +64,38 @@ impl Concurrency {
     /// Begins a call.
     ///
     /// # Errors
-    /// Until when to wait; none until another call ends.
+    /// Until when to wait, where no call ends before; none until one does.
     pub(super) fn begin(&mut self, now: Instant) -> Result<(), Option<Instant>> {
         if let Some(opens) = self.opens(now) {
             return Err(Some(opens));
         }
         if self.running >= self.limit() {
-            return Err(None);
+            match self.taken_up() {
+                Some(at) if at <= now => self.count_in_advance(),
+                wait => return Err(wait),
+            }
         }
         self.running += 1;
+        self.began = Some(now);
         Ok(())
+    }
+
+    /// The call that was let through last waited for something else, and begins only now.
+    pub(super) fn begins_late(&mut self, now: Instant) {
+        self.began = Some(now);
+    }
+
+    /// From when on the calls under way are taken up; none where that makes no room.
+    fn taken_up(&self) -> Option<Instant> {
+        let counts = self.fresh && self.in_advance.is_none() && self.limit < self.most;
+        self.began.filter(|_| counts).map(|began| began + SILENCE)
+    }
+
+    fn count_in_advance(&mut self) {
+        self.in_advance = Some(self.running);
+        for _ in 0..self.running {
+            self.grow(STEP);
+        }
     }
 
     /// Until when the endpoint wants no call.
@@ -76,7 +113,14 @@ impl Concurrency {
         if self.grows_from.is_some_and(|from| from > now) {
             return;
         }
-        let step = if self.fresh { 2.0 } else { 1.0 / self.limit };
+        match &mut self.in_advance {
+            Some(counted @ 1..) => *counted -= 1,
+            _ if self.fresh => self.grow(STEP),
+            _ => self.grow(1.0 / self.limit),
+        }
+    }
+
+    fn grow(&mut self, step: f64) {
         self.limit = (self.limit + step).min(self.most);
     }
 
@@ -136,12 +180,53 @@ mod tests {
         for _ in 0..20 {
             concurrency.begin(start).unwrap();
         }
-        assert_eq!(concurrency.begin(start), Err(None));
+        assert_eq!(concurrency.begin(start), Err(Some(start + SILENCE)));
         for _ in 0..100 {
             concurrency.answered(start);
         }
         assert_eq!(concurrency.limit(), 50);
         assert_eq!(Concurrency::new(3).limit(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_first_round_counts_once_before_it_is_answered() {
+        let start = Instant::now();
+        let mut concurrency = Concurrency::new(200);
+        for _ in 0..20 {
+            concurrency.begin(start).unwrap();
+        }
+        // The last of them had to wait for its tokens.
+        let sent = after(start, 7);
+        concurrency.begins_late(sent);
+        let taken_up = sent + SILENCE;
+        assert_eq!(
+            concurrency.begin(taken_up - Duration::from_millis(1)),
+            Err(Some(taken_up))
+        );
+        for _ in 20..60 {
+            concurrency.begin(taken_up).unwrap();
+        }
+        // Those that begin on silence alone do not count before they are answered, and none counts twice.
+        assert_eq!(concurrency.begin(after(taken_up, 1)), Err(None));
+        for _ in 0..20 {
+            concurrency.answered(after(taken_up, 2));
+        }
+        assert_eq!(concurrency.limit(), 60);
+        concurrency.answered(after(taken_up, 2));
+        assert_eq!(concurrency.limit(), 62);
+    }
+
+    #[tokio::test]
+    async fn silence_is_no_answer_after_trouble_and_none_where_there_is_no_room() {
+        let start = Instant::now();
+        let mut troubled = Concurrency::new(200);
+        troubled.trouble(start);
+        for mut concurrency in [troubled, Concurrency::new(20)] {
+            for _ in 0..20 {
+                concurrency.begin(start).unwrap();
+            }
+            assert_eq!(concurrency.begin(after(start, 100)), Err(None));
+        }
     }
 
     #[tokio::test]

@@ -127,7 +127,11 @@ impl Pacer {
             turn.reserved = Some(reservation);
             let due = reservation.is_due().await;
             let now = Instant::now();
-            let opens = self.0.state().concurrency.opens(now);
+            let opens = {
+                let concurrency = &mut self.0.state().concurrency;
+                concurrency.begins_late(now);
+                concurrency.opens(now)
+            };
             if due && opens.is_none() {
                 turn.began = Some(now);
                 return turn;

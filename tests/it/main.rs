@@ -4,6 +4,7 @@ mod attack;
 mod audit;
 mod bucket;
 mod calibrate;
+mod ceilings;
 mod checks;
 mod commands;
 mod deploy;

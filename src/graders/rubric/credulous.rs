@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::criterion::{Criterion, EvidenceWanted};
 use super::influence;
-use super::judge::{Finish, Question, Reply};
+use super::question::{Finish, Question, Reply};
 
 /// What the judge says undisturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Plays the calls of an earlier verification back: judging again without the model.
 
-use super::judge::{Finish, Question, Reply};
+use super::question::{Finish, Question, Reply};
 use crate::model_call::{CallFault, CallFinish, LoggedCalls, ModelCall};
 use crate::verdict::{ErrorKind, GradeError};
 

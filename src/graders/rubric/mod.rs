@@ -7,6 +7,7 @@
 
 mod answer;
 mod asking;
+mod bookkeeping;
 mod credulous;
 mod criterion;
 mod defences;
@@ -28,6 +29,7 @@ mod money;
 mod panel;
 mod picture;
 mod prompt;
+mod question;
 mod quotes;
 mod recorded;
 mod score;

@@ -4,7 +4,7 @@ use super::answer::AnswerError;
 use super::criterion::{Criterion, EvidenceWanted};
 use super::fence::{Nonce, fenced, neutralise};
 use super::form;
-use super::judge::Message;
+use super::question::Message;
 use super::quotes::unescape;
 use super::shown::{Block, Shown};
 use super::template::{Template, Values};

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::judge::{Finish, JudgeError, Question, Reply};
+use super::judge::JudgeError;
+use super::question::{Finish, Question, Reply};
 use crate::digest::Digest;
 use crate::model_call::TokenUsage;
 use crate::verdict::{ErrorKind, GradeError};

@@ -22,7 +22,8 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use super::judge::{Finish, JudgeError, Question, Reply};
+use super::judge::JudgeError;
+use super::question::{Finish, Question, Reply};
 use super::settings::Settings;
 use crate::verdict::{ErrorKind, GradeError};
 

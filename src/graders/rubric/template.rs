@@ -4,7 +4,7 @@
 //! just `---` is the system message, what follows is the user message; without such a line all of it is the
 //! user message. What is filled in is never looked at again: a submission that contains a placeholder shows it.
 
-use super::judge::{Message, Role};
+use super::question::{Message, Role};
 
 /// What a template may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

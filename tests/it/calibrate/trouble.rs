@@ -1,9 +1,9 @@
 //! Wrong cases, and trouble of ours.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{PLAN, answer, calibrate, table};
-use crate::openai_server::{OpenAiServer, Script};
+use super::{PLAN, calibrate, table};
+use crate::openai_server::Script;
 use crate::workbench::{Ended, Workbench};
 
 #[tokio::test]
@@ -109,31 +109,5 @@ async fn an_endpoint_that_is_down_or_turns_us_away_is_our_trouble_and_no_refusal
         calibrate(&words, &[]).await.code,
         1,
         "a judge that is off the menu is refused"
-    );
-}
-
-#[tokio::test]
-async fn a_ceiling_holds_for_a_calibration_too() {
-    let bench = Workbench::new();
-    bench.write("plan.toml", PLAN);
-    let settings = "[judge]\nmax_cents_per_day = 12\nmax_completion_tokens = 20\n\
-                    [judge.prices.synthetic]\ninput = 10000\noutput = 10000\n";
-    bench.write("assay.toml", settings);
-    let line = json!({"prompt": "Do it.", "output": "Work.", "label": true}).to_string() + "\n";
-    bench.write("cases.jsonl", &line.repeat(10));
-    let server = OpenAiServer::start([answer(true)]).await.unwrap();
-    let mut command = bench.command(&["calibrate", "plan.toml", "cases.jsonl", "--jobs", "1", "--json"]);
-    command
-        .env("OPENAI_BASE_URL", &server.base_url)
-        .env("ASSAY_MODEL", "synthetic");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap())
-        .await
-        .unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let asked = server.requests().len();
-    assert!((1..9).contains(&asked), "{asked} were asked: {report}");
-    assert_eq!(
-        report["cases"][9]["said"][0]["error"]["kind"],
-        "spend-ceiling-day"
     );
 }

@@ -11,10 +11,11 @@ use reqwest::redirect;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::super::judge::{Finish, Form, JudgeError, Question, Reply};
+use super::super::judge::JudgeError;
 use super::super::listener::Listener;
 use super::super::model::{JudgeSettings, ResponseFormat};
 use super::super::money::Money;
+use super::super::question::{Finish, Form, Question, Reply};
 use super::chunk::Chunk;
 use super::endpoint::Endpoint;
 use super::failure::{Failed, call_error, innermost, is_refused_as_it_is, is_turned_away, stream_error};

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::super::answer::MAX_ANSWER_BYTES;
-use super::super::judge::{Finish, Reply};
 use super::super::listener::Listener;
+use super::super::question::{Finish, Reply};
 use super::chunk::Chunk;
 use crate::entry::cut;
 use crate::model_call::TokenUsage;
