@@ -101,7 +101,11 @@ async fn main() {
     }
     if arguments.seconds > 0 {
         println!();
-        latency(worker / 2.0, arguments.seconds).await;
+        let (rate, time) = (worker / 2.0, Duration::from_secs(arguments.seconds.into()));
+        if !arguments.no_floor {
+            floor_latency(&template, rate, time).await;
+        }
+        latency(rate, time).await;
     }
 }
 
@@ -166,19 +170,32 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
     rate
 }
 
+/// What the floor takes from a job's publishing to its outcome, at the rate at which the worker is measured.
+async fn floor_latency(template: &Template, rate: f64, time: Duration) {
+    let site = Site::fresh().await;
+    let process = Process::floor(&site, template);
+    let times = load::steadily(&site, rate, time).await;
+    process.end();
+    print_times(
+        &format!("the floor, from submission to outcome at {rate:.0} jobs/s"),
+        &times,
+    );
+    site.remove().await;
+}
+
 /// From a job's publishing to its outcome, while jobs come evenly at `rate` a second; and what the entries of a judge that
 /// still writes take to be there for everybody, on an idle system and at that rate.
-async fn latency(rate: f64, seconds: u32) {
+async fn latency(rate: f64, time: Duration) {
     let site = Site::fresh().await;
     let model = Model::start().await;
     let process = Process::judging(&site, &model.base_url);
     // The first connects.
     entries::seen(&site, &model, 0, 1).await;
     let idle = entries::seen(&site, &model, 1, 10).await;
-    let time = Duration::from_secs(u64::from(seconds));
+    let slow = u32::try_from(time.as_secs() / 2).unwrap();
     let (times, loaded) = tokio::join!(
         load::steadily(&site, rate, time),
-        entries::seen(&site, &model, 11, seconds / 2)
+        entries::seen(&site, &model, 11, slow)
     );
     process.end();
     for (seen, when) in [

@@ -1,5 +1,6 @@
 //! The pool's journal: schema `assay` of a `PostgreSQL` database (15 and later).
 
+mod apart;
 mod audit;
 mod audited;
 mod brakes;
@@ -146,18 +147,6 @@ impl PgJournal {
             connections,
             place,
         })))
-    }
-
-    /// The same database by one connection of its own, opened when it is needed: for whoever writes all the time.
-    fn apart(&self) -> Self {
-        let Shared { options, place, .. } = &*self.0;
-        let pool = pool_options(1).connect_lazy_with(options.clone());
-        Self(Arc::new(Shared {
-            pool: RwLock::new((0, pool)),
-            options: options.clone(),
-            connections: 1,
-            place: place.clone(),
-        }))
     }
 
     /// Does something with the database, but waits no longer than for a connection that still works. What was given up may

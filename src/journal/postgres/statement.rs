@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use sqlx::Row as _;
+use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
-use super::PgJournal;
 use super::claims::milliseconds;
 use super::journal::attempt;
 use super::time::Time;
@@ -23,7 +22,7 @@ pub(super) struct Repeated(pub(super) bool);
 
 /// One statement: endings go into the claims that are still held, and only what belongs to a held claim is written.
 pub(super) async fn write(
-    journal: &PgJournal,
+    connection: &mut PgConnection,
     entries: &[Entries<'_>],
     ends: &[End<'_>],
     repeated: Repeated,
@@ -123,7 +122,7 @@ pub(super) async fn write(
                 .collect::<Vec<_>>(),
         )
         .bind(columns.iter().map(|column| column.for_judge).collect::<Vec<_>>())
-        .fetch_all(&journal.pool())
+        .fetch_all(connection)
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }

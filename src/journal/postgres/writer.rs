@@ -7,11 +7,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::apart::Apart;
 use super::claims::milliseconds;
 use super::statement::{End, Entries, Repeated, write};
 use super::{LANES, PgJournal, is_passing};
@@ -127,13 +129,13 @@ impl GroupWriter {
     pub fn start(journal: PgJournal, lease: Duration, metrics: Metrics) -> Self {
         let writes = std::array::from_fn(|_| {
             let (writes, mut queue) = mpsc::channel(4 * BATCH);
-            let (journal, metrics) = (journal.apart(), metrics.clone());
+            let (mut own, metrics) = (Apart::of(&journal), metrics.clone());
             tokio::spawn(async move {
                 let mut waiting = Vec::new();
                 while queue.recv_many(&mut waiting, 4 * BATCH).await > 0 {
-                    write_all(&journal, lease, &metrics, &mut waiting).await;
+                    write_all(&mut own, lease, &metrics, &mut waiting).await;
                 }
-                journal.close().await;
+                own.close().await;
             });
             writes
         });
@@ -209,7 +211,7 @@ impl Batch {
     }
 }
 
-async fn write_all(journal: &PgJournal, lease: Duration, metrics: &Metrics, waiting: &mut Vec<Write>) {
+async fn write_all(own: &mut Apart, lease: Duration, metrics: &Metrics, waiting: &mut Vec<Write>) {
     let mut batch = Batch::default();
     for write in waiting.drain(..) {
         match write {
@@ -223,20 +225,22 @@ async fn write_all(journal: &PgJournal, lease: Duration, metrics: &Metrics, wait
             }
             // Locks on the rows of a lane are taken by its task alone, one statement after the other: no deadlocks.
             Write::Lengthen { ids, told } => {
-                let _ = told.send(journal.within(lengthen(journal, lease, &ids)).await);
+                let lengthening =
+                    async |connection: &mut PgConnection| lengthen(connection, lease, &ids).await;
+                let _ = told.send(own.with(lengthening).await);
             }
         }
         if batch.is_full() {
-            flush(journal, metrics, std::mem::take(&mut batch)).await;
+            flush(own, metrics, std::mem::take(&mut batch)).await;
         }
     }
     if !batch.is_empty() {
-        flush(journal, metrics, batch).await;
+        flush(own, metrics, batch).await;
     }
 }
 
 async fn lengthen(
-    journal: &PgJournal,
+    connection: &mut PgConnection,
     lease: Duration,
     ids: &[VerificationId],
 ) -> Result<HashSet<Uuid>, JournalError> {
@@ -248,14 +252,14 @@ async fn lengthen(
     )
     .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<_>>())
     .bind(milliseconds(lease))
-    .fetch_all(&journal.pool())
+    .fetch_all(connection)
     .await?;
     Ok(held.into_iter().collect())
 }
 
 /// Writes the batch and tells everybody what became of theirs. Trouble that passes is waited out: nobody's work is lost
 /// because the database restarts. Where a row breaks the statement, each verification is written alone.
-async fn flush(journal: &PgJournal, metrics: &Metrics, batch: Batch) {
+async fn flush(own: &mut Apart, metrics: &Metrics, batch: Batch) {
     let began = Instant::now();
     let entries: Vec<_> = batch.entries.iter().map(|(of, links, _)| (of, links)).collect();
     let ends: Vec<_> = batch
@@ -263,7 +267,7 @@ async fn flush(journal: &PgJournal, metrics: &Metrics, batch: Batch) {
         .iter()
         .map(|(ending, links, _)| (ending, links))
         .collect();
-    match write_patiently(journal, &entries, &ends, Repeated(false)).await {
+    match write_patiently(own, &entries, &ends, Repeated(false)).await {
         Ok(held) => {
             metrics.committed(entries.len() + ends.len(), began.elapsed());
             for (of, _, fenced) in batch.entries {
@@ -278,14 +282,14 @@ async fn flush(journal: &PgJournal, metrics: &Metrics, batch: Batch) {
         Err(error) => {
             tracing::error!(error = %crate::causes::in_full(&error), "a batch broke: each verification is written alone");
             for (of, links, fenced) in batch.entries {
-                match write_patiently(journal, &[(&of, &links)], &[], Repeated(true)).await {
+                match write_patiently(own, &[(&of, &links)], &[], Repeated(true)).await {
                     Ok(held) if held.contains(&of.id.uuid()) => {}
                     // A log with a hole is none: the verification ends here.
                     Ok(_) | Err(_) => fenced.cancel(),
                 }
             }
             for (ending, links, told) in batch.ends {
-                let written = write_patiently(journal, &[], &[(&ending, &links)], Repeated(true)).await;
+                let written = write_patiently(own, &[], &[(&ending, &links)], Repeated(true)).await;
                 let _ = told.send(written.map(|held| held.contains(&ending.of.id.uuid())));
             }
         }
@@ -295,15 +299,20 @@ async fn flush(journal: &PgJournal, metrics: &Metrics, batch: Batch) {
 /// [`write`], again and again while the trouble is one that passes. A statement whose answer was lost may have been
 /// committed, so what is written twice must be the same: entries by their place, endings by what stands in the claim.
 async fn write_patiently(
-    journal: &PgJournal,
+    own: &mut Apart,
     entries: &[Entries<'_>],
     ends: &[End<'_>],
     mut repeated: Repeated,
 ) -> Result<HashSet<Uuid>, JournalError> {
     let mut pause = Duration::from_millis(50);
     loop {
-        match journal.within(write(journal, entries, ends, repeated)).await {
-            Ok(held) if repeated.0 => return journal.within(add_already_ended(journal, held, ends)).await,
+        let writing = async |connection: &mut PgConnection| write(connection, entries, ends, repeated).await;
+        match own.with(writing).await {
+            Ok(held) if repeated.0 => {
+                let adding =
+                    async |connection: &mut PgConnection| add_already_ended(connection, held, ends).await;
+                return own.with(adding).await;
+            }
             Err(error) if is_passing(&error) => {
                 tracing::warn!(error = %crate::causes::in_full(&error), "writes wait for the database");
                 tokio::time::sleep(pause).await;
@@ -317,7 +326,7 @@ async fn write_patiently(
 
 /// Adds the endings that an earlier statement committed without our hearing of it.
 async fn add_already_ended(
-    journal: &PgJournal,
+    connection: &mut PgConnection,
     mut held: HashSet<Uuid>,
     ends: &[End<'_>],
 ) -> Result<HashSet<Uuid>, JournalError> {
@@ -326,7 +335,7 @@ async fn add_already_ended(
         "SELECT id FROM assay.verification WHERE id = ANY ($1) AND ended_at IS NOT NULL AND outcome <> 'taken-over'",
     )
     .bind(ids)
-    .fetch_all(&journal.pool())
+    .fetch_all(connection)
     .await?;
     held.extend(ended);
     Ok(held)

@@ -3,12 +3,14 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{ClaimAnswer, Held, NewClaim, milliseconds};
 use crate::job::JobId;
 use crate::journal::JournalError;
+use crate::journal::postgres::apart::Apart;
 use crate::journal::postgres::journal::attempt;
 use crate::journal::postgres::time::Time;
 use crate::journal::postgres::{LANES, PgJournal, is_passing};
@@ -31,7 +33,7 @@ impl Claims {
     pub fn start(journal: PgJournal, holder: String, lease: Duration) -> Self {
         let wanted = std::array::from_fn(|_| {
             let (wanted, mut queue) = mpsc::channel::<Wanted>(2 * BATCH);
-            let (journal, holder) = (journal.apart(), holder.clone());
+            let (mut own, holder) = (Apart::of(&journal), holder.clone());
             tokio::spawn(async move {
                 let mut batch = Vec::new();
                 let mut put_off = None;
@@ -40,9 +42,9 @@ impl Claims {
                     None => queue.recv().await,
                 } {
                     put_off = fill(&mut batch, first, &mut queue);
-                    journal.claim_all(&holder, lease, &mut batch).await;
+                    claim_all(&mut own, &holder, lease, &mut batch).await;
                 }
-                journal.close().await;
+                own.close().await;
             });
             wanted
         });
@@ -89,49 +91,50 @@ fn fill(batch: &mut Vec<Wanted>, first: Wanted, queue: &mut mpsc::Receiver<Wante
     None
 }
 
-impl PgJournal {
-    /// Claims the whole batch and answers each. Trouble that passes is waited out.
-    async fn claim_all(&self, holder: &str, lease: Duration, batch: &mut Vec<Wanted>) {
-        let mut pause = Duration::from_millis(50);
-        let fresh = loop {
-            match self.within(self.insert_claims(holder, lease, batch)).await {
-                Err(error) if is_passing(&error) => {
-                    tracing::warn!(error = %crate::causes::in_full(&error), "claims wait for the database");
-                    tokio::time::sleep(pause).await;
-                    pause = (2 * pause).min(Duration::from_secs(2));
-                }
-                fresh => break fresh,
+/// Claims the whole batch and answers each. Trouble that passes is waited out.
+async fn claim_all(own: &mut Apart, holder: &str, lease: Duration, batch: &mut Vec<Wanted>) {
+    let mut pause = Duration::from_millis(50);
+    let fresh = loop {
+        let claiming =
+            async |connection: &mut PgConnection| insert_claims(connection, holder, lease, batch).await;
+        match own.with(claiming).await {
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(error = %crate::causes::in_full(&error), "claims wait for the database");
+                tokio::time::sleep(pause).await;
+                pause = (2 * pause).min(Duration::from_secs(2));
             }
-        };
-        // Where one claim breaks the statement, the others are still taken, one by one.
-        let fresh = fresh.unwrap_or_else(|error| {
-            tracing::warn!(error = %crate::causes::in_full(&error), claims = batch.len(), "claimed one by one");
-            Vec::new()
-        });
-        for (new, answer) in batch.drain(..) {
-            let told = if fresh.contains(&new.verification.id.uuid()) {
-                Ok(ClaimAnswer::Held(Held {
-                    starts: 1,
-                    ..Held::default()
-                }))
-            } else {
-                self.claim_one(holder, lease, &new).await
-            };
-            // Whoever wanted it may have been called off; then its lease ends by itself.
-            let _ = answer.send(told);
+            fresh => break fresh,
         }
+    };
+    // Where one claim breaks the statement, the others are still taken, one by one.
+    let fresh = fresh.unwrap_or_else(|error| {
+        tracing::warn!(error = %crate::causes::in_full(&error), claims = batch.len(), "claimed one by one");
+        Vec::new()
+    });
+    for (new, answer) in batch.drain(..) {
+        let told = if fresh.contains(&new.verification.id.uuid()) {
+            Ok(ClaimAnswer::Held(Held {
+                starts: 1,
+                ..Held::default()
+            }))
+        } else {
+            own.journal().claim_one(holder, lease, &new).await
+        };
+        // Whoever wanted it may have been called off; then its lease ends by itself.
+        let _ = answer.send(told);
     }
+}
 
-    /// Claims what nobody has claimed before, and gives back the ids of the verifications that hold now.
-    pub(super) async fn insert_claims(
-        &self,
-        holder: &str,
-        lease: Duration,
-        batch: &[Wanted],
-    ) -> Result<Vec<Uuid>, JournalError> {
-        let new = || batch.iter().map(|(new, _)| new);
-        let attempts: Result<Vec<i32>, _> = new().map(|new| attempt(new.verification.attempt)).collect();
-        let ids = sqlx::query_scalar(
+/// Claims what nobody has claimed before, and gives back the ids of the verifications that hold now.
+pub(super) async fn insert_claims(
+    connection: &mut PgConnection,
+    holder: &str,
+    lease: Duration,
+    batch: &[Wanted],
+) -> Result<Vec<Uuid>, JournalError> {
+    let new = || batch.iter().map(|(new, _)| new);
+    let attempts: Result<Vec<i32>, _> = new().map(|new| attempt(new.verification.attempt)).collect();
+    let ids = sqlx::query_scalar(
             "WITH new AS (
                 SELECT * FROM unnest($1::text[], $2::int4[], $3::bytea[], $4::bytea[], $5::bytea[], $6::text[],
                                      $7::uuid[], $8::text[], $9::bytea[], $10::timestamptz[])
@@ -167,8 +170,7 @@ impl PgJournal {
         .bind(new().map(|new| Time(new.verification.started_at)).collect::<Vec<_>>())
         .bind(holder)
         .bind(milliseconds(lease))
-        .fetch_all(&self.pool())
+        .fetch_all(connection)
         .await?;
-        Ok(ids)
-    }
+    Ok(ids)
 }

@@ -8,6 +8,7 @@ use sqlx::{PgConnection, Row as _};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::group::insert_claims;
 use super::{ClaimAnswer, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, milliseconds};
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -57,7 +58,8 @@ impl PgJournal {
             drop(transaction);
             let (answer, _) = oneshot::channel();
             let alone = [(new.clone(), answer)];
-            let fresh = self.insert_claims(holder, lease, &alone).await?;
+            let mut connection = self.pool().acquire().await?;
+            let fresh = insert_claims(&mut connection, holder, lease, &alone).await?;
             return if fresh.is_empty() {
                 Ok(ClaimAnswer::Busy(EARLY))
             } else {
