@@ -69,9 +69,16 @@ static MARKETPLACE: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrat
 const MIGRATIONS_TABLE: &str = "assay.migration";
 const MARKETPLACE_MIGRATIONS_TABLE: &str = "assay.marketplace_migration";
 
-/// Lanes in which a worker claims, and in which it writes; each has a connection of its own. Two, so that the next commit is put
-/// together while the server waits for its disk with the last.
-const LANES: usize = 2;
+/// Shortest time from one statement that carries many to the next. What comes meanwhile goes together: under a middling load
+/// statements of a few would cost all of the processor's time, and everybody would wait for that. Who comes alone does not wait.
+const BETWEEN_STATEMENTS: Duration = Duration::from_millis(6);
+
+/// Ticks that far apart, at once after a pause.
+fn between_statements() -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(BETWEEN_STATEMENTS);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
 
 /// A connection that answered so recently is not asked whether it still does.
 const FRESH: Duration = Duration::from_secs(1);

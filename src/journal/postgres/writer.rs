@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::apart::Apart;
 use super::claims::milliseconds;
 use super::statement::{End, Entries, Repeated, write};
-use super::{LANES, PgJournal, is_passing};
+use super::{PgJournal, between_statements, is_passing};
 use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -112,32 +112,31 @@ enum Write {
     },
 }
 
-/// Writes for every verification of a worker: in lanes with a connection each, always the same for one verification, so that
-/// its writes keep their order. Cheap to clone; ends, with everything written, when every clone is dropped.
+/// Writes for every verification of a worker. Cheap to clone; ends, with everything written, when every clone is dropped.
 #[derive(Clone)]
 pub struct GroupWriter {
-    writes: [mpsc::Sender<Write>; LANES],
-}
-
-fn lane_of(id: VerificationId) -> usize {
-    // Less than there are lanes; the last digits of an id are random.
-    (id.uuid().as_u128() % LANES as u128) as usize
+    writes: mpsc::Sender<Write>,
 }
 
 impl GroupWriter {
     /// Starts writing; leases are lengthened to `lease`.
     pub fn start(journal: PgJournal, lease: Duration, metrics: Metrics) -> Self {
-        let writes = std::array::from_fn(|_| {
-            let (writes, mut queue) = mpsc::channel(4 * BATCH);
-            let (mut own, metrics) = (Apart::of(&journal), metrics.clone());
-            tokio::spawn(async move {
-                let mut waiting = Vec::new();
-                while queue.recv_many(&mut waiting, 4 * BATCH).await > 0 {
-                    write_all(&mut own, lease, &metrics, &mut waiting).await;
+        let (writes, mut queue) = mpsc::channel(4 * BATCH);
+        let mut own = Apart::of(&journal);
+        tokio::spawn(async move {
+            let mut waiting = Vec::new();
+            let mut ticks = between_statements();
+            while let Some(first) = queue.recv().await {
+                ticks.tick().await;
+                waiting.push(first);
+                while waiting.len() < 4 * BATCH
+                    && let Ok(next) = queue.try_recv()
+                {
+                    waiting.push(next);
                 }
-                own.close().await;
-            });
-            writes
+                write_all(&mut own, lease, &metrics, &mut waiting).await;
+            }
+            own.close().await;
         });
         Self { writes }
     }
@@ -152,8 +151,7 @@ impl GroupWriter {
         links: Vec<Link>,
         fenced: CancellationToken,
     ) -> Result<(), JournalError> {
-        self.send(lane_of(of.id), Write::Entries { of, links, fenced })
-            .await
+        self.send(Write::Entries { of, links, fenced }).await
     }
 
     /// Ends a verification, with its last entries, in one transaction. `false`: the claim is no longer held, and nothing was
@@ -164,8 +162,7 @@ impl GroupWriter {
     pub async fn end(&self, ending: Ending, links: Vec<Link>) -> Result<bool, JournalError> {
         let (told, answer) = oneshot::channel();
         let ending = Box::new(ending);
-        self.send(lane_of(ending.of.id), Write::End { ending, links, told })
-            .await?;
+        self.send(Write::End { ending, links, told }).await?;
         answer.await.map_err(|_| ended())?
     }
 
@@ -174,18 +171,13 @@ impl GroupWriter {
     /// # Errors
     /// Where the database refuses.
     pub async fn lengthen(&self, ids: Vec<VerificationId>) -> Result<HashSet<Uuid>, JournalError> {
-        let mut held = HashSet::new();
-        for lane in 0..LANES {
-            let (told, answer) = oneshot::channel();
-            let ids = ids.iter().copied().filter(|id| lane_of(*id) == lane).collect();
-            self.send(lane, Write::Lengthen { ids, told }).await?;
-            held.extend(answer.await.map_err(|_| ended())??);
-        }
-        Ok(held)
+        let (told, answer) = oneshot::channel();
+        self.send(Write::Lengthen { ids, told }).await?;
+        answer.await.map_err(|_| ended())?
     }
 
-    async fn send(&self, lane: usize, write: Write) -> Result<(), JournalError> {
-        self.writes[lane].send(write).await.map_err(|_| ended())
+    async fn send(&self, write: Write) -> Result<(), JournalError> {
+        self.writes.send(write).await.map_err(|_| ended())
     }
 }
 
@@ -223,7 +215,7 @@ async fn write_all(own: &mut Apart, lease: Duration, metrics: &Metrics, waiting:
                 batch.links += links.len();
                 batch.ends.push((*ending, links, told));
             }
-            // Locks on the rows of a lane are taken by its task alone, one statement after the other: no deadlocks.
+            // Row locks of one worker are taken by this task alone, one statement after the other: no deadlocks.
             Write::Lengthen { ids, told } => {
                 let lengthening =
                     async |connection: &mut PgConnection| lengthen(connection, lease, &ids).await;

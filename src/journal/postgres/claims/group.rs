@@ -1,6 +1,5 @@
 //! Claims what is new, many in one statement.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -8,12 +7,11 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::{ClaimAnswer, Held, NewClaim, milliseconds};
-use crate::job::JobId;
 use crate::journal::JournalError;
 use crate::journal::postgres::apart::Apart;
 use crate::journal::postgres::journal::attempt;
 use crate::journal::postgres::time::Time;
-use crate::journal::postgres::{LANES, PgJournal, is_passing};
+use crate::journal::postgres::{PgJournal, between_statements, is_passing};
 
 /// Most claims of one statement, and most bytes of their messages.
 const BATCH: usize = 256;
@@ -21,32 +19,30 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 type Wanted = (NewClaim, oneshot::Sender<Result<ClaimAnswer, JournalError>>);
 
-/// Claims submissions, many in one statement: in lanes with a connection each, so that one gathers while another waits for its
-/// commit. Cheap to clone; ends when every clone is dropped.
+/// Claims submissions, many in one statement. Cheap to clone; ends when every clone is dropped.
 #[derive(Clone)]
 pub struct Claims {
-    wanted: [mpsc::Sender<Wanted>; LANES],
+    wanted: mpsc::Sender<Wanted>,
 }
 
 impl Claims {
     /// Starts claiming for the worker `holder`, with leases of that length.
     pub fn start(journal: PgJournal, holder: String, lease: Duration) -> Self {
-        let wanted = std::array::from_fn(|_| {
-            let (wanted, mut queue) = mpsc::channel::<Wanted>(2 * BATCH);
-            let (mut own, holder) = (Apart::of(&journal), holder.clone());
-            tokio::spawn(async move {
-                let mut batch = Vec::new();
-                let mut put_off = None;
-                while let Some(first) = match put_off.take() {
-                    Some(wanted) => Some(wanted),
-                    None => queue.recv().await,
-                } {
-                    put_off = fill(&mut batch, first, &mut queue);
-                    claim_all(&mut own, &holder, lease, &mut batch).await;
-                }
-                own.close().await;
-            });
-            wanted
+        let (wanted, mut queue) = mpsc::channel::<Wanted>(2 * BATCH);
+        let mut own = Apart::of(&journal);
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            let mut put_off = None;
+            let mut ticks = between_statements();
+            while let Some(first) = match put_off.take() {
+                Some(wanted) => Some(wanted),
+                None => queue.recv().await,
+            } {
+                ticks.tick().await;
+                put_off = fill(&mut batch, first, &mut queue);
+                claim_all(&mut own, &holder, lease, &mut batch).await;
+            }
+            own.close().await;
         });
         Self { wanted }
     }
@@ -58,18 +54,9 @@ impl Claims {
     pub async fn claim(&self, new: NewClaim) -> Result<ClaimAnswer, JournalError> {
         let (answer, answered) = oneshot::channel();
         let lost = || JournalError::Lost("the claimer has ended".to_owned());
-        let lane = &self.wanted[lane_of(&new.verification.job_id)];
-        lane.send((new, answer)).await.map_err(|_| lost())?;
+        self.wanted.send((new, answer)).await.map_err(|_| lost())?;
         answered.await.map_err(|_| lost())?
     }
-}
-
-/// The same for every attempt of a job: two lanes that claimed the same rows in different orders would wait for each other.
-fn lane_of(job_id: &JobId) -> usize {
-    let mut hasher = DefaultHasher::new();
-    job_id.as_str().hash(&mut hasher);
-    // Less than there are lanes.
-    (hasher.finish() % LANES as u64) as usize
 }
 
 /// Takes what waits into one batch; gives back the first that does not fit: a second claim of the same attempt, or one too
