@@ -217,10 +217,11 @@ pub(crate) async fn steadily(site: &Site, rate: f64, time: Duration) -> Vec<Dura
         for confirm in confirms {
             assert!(confirm.await.unwrap().is_ack());
         }
-        (began, sent)
+        // A channel that is dropped closes itself, and the connection would not close meanwhile.
+        (began, sent, channel)
     });
     outcomes.all().await;
-    let (began, sent) = publishing.await.unwrap();
+    let (began, sent, _channel) = publishing.await.unwrap();
     connection.close(200, "done".into()).await.unwrap();
     let counted = sent
         .iter()
