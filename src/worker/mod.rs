@@ -6,12 +6,15 @@
 mod confirmed;
 mod crash;
 mod delivery;
+mod ending;
+mod grading;
 mod intake;
 mod keeper;
 mod not_held;
 mod outcome;
 mod plans;
 mod pool;
+mod publishing;
 mod recorder;
 mod retry;
 mod running;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Worker;
-use super::delivery::{DeliveryError, REPUBLISH_AFTER, Then};
+use super::delivery::{DeliveryError, Then};
 use super::intake::Message;
 use super::settings::WorkerSettings;
 use crate::causes::in_full;
@@ -18,6 +18,9 @@ use crate::digest::Digest;
 use crate::journal::{NewParked, Overdue, UnclaimedJob};
 use crate::message::{MAX_MESSAGE_BYTES, SubmittedJob, Work, without_variables};
 use crate::queue::{Destination, Lane, Outgoing, QueueError, Source};
+
+/// An outcome that was published again and is still not confirmed is published once more after this long.
+const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
 
 /// The broker's copy of a message comes first, where there is one.
 const GRACE: Duration = Duration::from_secs(3);
