@@ -21,9 +21,9 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How often it is looked whether one is due.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// How long before the last checkpoint a verification may have begun that the next looks for. One takes ten minutes at most;
-/// what took longer is found by the rounds that look at everything.
-const LOOK_BACK: Duration = Duration::from_secs(24 * 3_600);
+/// How long before the last checkpoint a verification may have begun that the next looks for: each time all that began since are
+/// gone through. One takes ten minutes at most; what took longer is found by the rounds that look at everything.
+const LOOK_BACK: Duration = Duration::from_secs(30 * 60);
 
 /// Rounds between two that look at everything: the first of a process, and about one a day.
 const EVERYTHING_EVERY: u32 = 8_640;

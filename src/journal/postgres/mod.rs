@@ -21,6 +21,7 @@ mod parked;
 mod plans;
 mod privileges;
 mod progress;
+mod sealing;
 mod set_aside;
 mod settlement;
 mod standing;
@@ -41,7 +42,6 @@ use super::JournalError;
 pub use audited::{Audited, AuditedDecision, Moved, Scope, Sealed, SettlementRow};
 pub use brakes::{ExceptionRow, HeldRow, Pause};
 pub use budget::PgLeases;
-pub use checkpoints::Sealing;
 pub use claims::{ClaimAnswer, Claims, Held, NewClaim, NotFound, SUSPECT_AFTER, StoredOutcome};
 pub use dispute_sets::{DisputeItem, DisputeSet, Selected, SetLock, SetState};
 pub use dispute_start::{BeginDisputeError, DisputeLock};
@@ -54,6 +54,7 @@ pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow};
 pub use privileges::{Duty, Privileges};
 pub use progress::{Progress, Settlement, Stage};
+pub use sealing::Sealing;
 pub use set_aside::Unplanned;
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,

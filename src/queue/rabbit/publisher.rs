@@ -113,6 +113,13 @@ impl Task {
                     if count == 0 {
                         return End::Closed;
                     }
+                    // Outcomes that were committed together are published together: the others are about to be handed over.
+                    tokio::task::yield_now().await;
+                    while incoming.len() < room
+                        && let Ok(request) = self.requests.try_recv()
+                    {
+                        incoming.push(request);
+                    }
                     self.pending.extend(incoming.drain(..));
                 }
                 Some(first) = in_flight.next() => {
