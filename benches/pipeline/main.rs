@@ -176,10 +176,9 @@ async fn floor_latency(template: &Template, rate: f64, time: Duration) {
     let process = Process::floor(&site, template);
     let times = load::steadily(&site, rate, time).await;
     process.end();
-    print_times(
-        &format!("the floor, from submission to outcome at {rate:.0} jobs/s"),
-        &times,
-    );
+    let what = format!("the floor, from submission to outcome at {rate:.0} jobs/s");
+    print_times(&what, &times);
+    print_seconds(&what, rate, &times);
     site.remove().await;
 }
 
@@ -211,14 +210,41 @@ async fn latency(rate: f64, time: Duration) {
             &seen.first_words,
         );
     }
-    print_times(&format!("from submission to outcome at {rate:.0} jobs/s"), &times);
+    let what = format!("from submission to outcome at {rate:.0} jobs/s");
+    print_times(&what, &times);
+    print_seconds(&what, rate, &times);
     site.remove().await;
 }
 
-fn print_times(what: &str, times: &[Duration]) {
+/// The same of each second: where the disk of a shared machine stalls now and then, whole seconds are slow and the others tell
+/// what the worker takes.
+fn print_seconds(what: &str, rate: f64, times: &[Duration]) {
+    let mut p95s: Vec<_> = times
+        .chunks(rate.max(1.0) as usize)
+        .map(|second| milliseconds_at(0.95, &sorted(second)))
+        .collect();
+    p95s.sort_by(f64::total_cmp);
+    println!(
+        "{what}: p95 of each second: best {:.1} ms, median {:.1} ms, worst {:.1} ms",
+        p95s[0],
+        p95s[p95s.len() / 2],
+        p95s[p95s.len() - 1]
+    );
+}
+
+fn sorted(times: &[Duration]) -> Vec<Duration> {
     let mut times = times.to_vec();
     times.sort_unstable();
-    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0;
+    times
+}
+
+fn milliseconds_at(part: f64, times: &[Duration]) -> f64 {
+    times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0
+}
+
+fn print_times(what: &str, times: &[Duration]) {
+    let times = sorted(times);
+    let at = |part: f64| milliseconds_at(part, &times);
     println!(
         "{what}: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, longest {:.1} ms of {}",
         at(0.5),
