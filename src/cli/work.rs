@@ -25,8 +25,9 @@ use crate::shutdown;
 use crate::worker::CrashPoint;
 use crate::worker::{self, Crash, Parts, PlanKeeper, Plans, Signer, Worker, WorkerSettings};
 
-/// Connections to the database: claims, group commits, confirmations, the sweeper, checkpoints and probes.
-const CONNECTIONS: u32 = 9;
+/// Connections to the database that confirmations, the sweeper, checkpoints and probes share; claims and group commits have one
+/// each of their own.
+const CONNECTIONS: u32 = 7;
 
 /// Longest wait for the last notes.
 const CLOSING: Duration = Duration::from_secs(5);

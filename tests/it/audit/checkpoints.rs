@@ -260,3 +260,18 @@ async fn an_anchor_that_holds_nothing_yet_is_no_trouble_and_is_said() {
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains("holds nothing yet: 1 checkpoints wait"), "{said}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_over_more_than_is_written_at_a_time_holds_each_in_its_place() {
+    let world = World::new().await;
+    let jobs: Vec<_> = (0..1_100).map(|number| format!("j-{number}")).collect();
+    let deciding = jobs.iter().map(|job| world.decide(job, Outcome::Verified));
+    futures_util::future::join_all(deciding).await;
+    world.seal(ANCHOR).await;
+    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
+    let (_, report) = world.audit_report(&["--all"], ANCHOR);
+    assert_eq!(
+        (&report["checkpoints"], &report["verifications"]),
+        (&1.into(), &1_100.into())
+    );
+}
