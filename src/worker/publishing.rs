@@ -9,6 +9,11 @@ use super::delivery::DeliveryError;
 use crate::journal::StoredOutcome;
 use crate::queue::{Destination, Outgoing, QueueError};
 
+/// How long a message may stay unconfirmed before its delivery goes on without it. A queue that confirms nothing (RabbitMQ 3.10 has
+/// them after a kill -9) must not hold back the deliveries of the others: what is decided is in the database, the sweeper
+/// publishes it until it is confirmed, and settlement takes it from its row.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// How long a worker that stops waits for the broker to confirm what is decided.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -36,16 +41,19 @@ impl Worker {
         Ok(())
     }
 
-    /// Publishes a message. A worker that stops does not wait long for a broker that does not answer: whatever it publishes is
-    /// in the database, and another worker goes on from there.
+    /// Publishes a message. Nobody waits long for a broker that does not answer, a worker that stops least of all: whatever it
+    /// publishes is in the database, and whoever sweeps goes on from there.
     pub(super) async fn publish(&self, outgoing: Outgoing) -> Result<(), QueueError> {
-        let patience_ends = async {
+        let farewell_ends = async {
             self.stopping.cancelled().await;
             tokio::time::sleep(FAREWELL).await;
         };
         tokio::select! {
             published = self.queue.publish(outgoing) => published,
-            () = patience_ends => Err(QueueError::Closed),
+            () = farewell_ends => Err(QueueError::Closed),
+            () = tokio::time::sleep(PATIENCE) => {
+                Err(QueueError::Broken(format!("no confirmation within {} s", PATIENCE.as_secs())))
+            }
         }
     }
 }
