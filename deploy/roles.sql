@@ -83,7 +83,7 @@ GRANT UPDATE (closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO
 GRANT UPDATE (approved_by, approved_at) ON assay.held TO assay_operator;
 GRANT UPDATE (closed_at, closed_by, closed_reason) ON assay.exception TO assay_operator;
 -- `assay erase` is the owner's: REVOKE names it so that an upgrade takes it back from whoever was given it.
-REVOKE ALL ON FUNCTION assay.erase(text, integer, text, text)
+REVOKE ALL ON FUNCTION assay.erase(text, integer, text, text), assay.erase_alone(text, integer, text, text)
     FROM PUBLIC, assay_worker, assay_settlement, assay_operator, assay_arbiter;
 
 -- The marketplace's tables, where they are in this database.

@@ -31,8 +31,7 @@ pub(super) async fn examine_calls(
 
 /// What ended otherwise may have lost a call between its log and its row: nothing is decided by it.
 fn is_decided(audited: &Audited) -> bool {
-    matches!(audited.row.outcome.as_deref(), Some("verified" | "retry"))
-        && audited.entries.iter().all(|entry| entry.erased.is_none())
+    audited.has_answer() && audited.entries.iter().all(|entry| entry.erased.is_none())
 }
 
 fn contradictions(audited: &Audited, logged: &LoggedCalls, kept: &[ModelCall]) -> Vec<Finding> {

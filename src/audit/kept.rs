@@ -19,8 +19,7 @@ pub(super) type Judged = BTreeMap<Digest, (JobId, VerificationId)>;
 /// What is wrong with the hand-in of a verification that ended with an answer; an erased one is not there.
 pub(super) fn examine_hand_in(audited: &Audited, trust: &TrustFile) -> Option<Finding> {
     let row = &audited.row;
-    let judged = matches!(row.outcome.as_deref(), Some("verified" | "retry"));
-    if !judged || !audited.erasures.is_empty() {
+    if !audited.has_answer() || !audited.erasures.is_empty() {
         return None;
     }
     let find = |detail: String| Finding {

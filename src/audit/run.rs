@@ -274,10 +274,11 @@ fn examine_all(read: Vec<(VerificationId, Result<Audited, JournalError>)>, trust
         batch
             .sealed_in
             .extend(audited.sealed.iter().map(|(number, ..)| *number));
-        batch
-            .judged
-            .entry(audited.row.plan.digest)
-            .or_insert_with(|| (audited.row.job_id.clone(), audited.row.id));
+        // What never came to an answer may have ended before its plan was kept.
+        if audited.has_answer() {
+            let plan = batch.judged.entry(audited.row.plan.digest);
+            plan.or_insert_with(|| (audited.row.job_id.clone(), audited.row.id));
+        }
         batch.findings.extend(examine(&audited, trust));
         batch.findings.extend(examine_hand_in(&audited, trust));
     }

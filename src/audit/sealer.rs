@@ -60,13 +60,16 @@ pub enum SealTrouble {
 
 /// Makes a checkpoint each minute in which something has ended, until `stop` fires; then a last one.
 pub async fn seal_until_stopped(sealer: Sealer, stop: CancellationToken) {
+    let mut everything = false;
     for round in 0_u32.. {
-        let everything = round.is_multiple_of(EVERYTHING_EVERY);
-        if let Err(trouble) = sealer.round(EVERY, everything).await {
-            tracing::warn!(
+        // Until it was looked at: not while the last checkpoint is young, or somebody else makes one.
+        everything |= round.is_multiple_of(EVERYTHING_EVERY);
+        match sealer.round(EVERY, everything).await {
+            Ok(looked) => everything &= !looked,
+            Err(trouble) => tracing::warn!(
                 error = in_full(&trouble),
                 "no checkpoint, or not anchored: tried again soon"
-            );
+            ),
         }
         if tokio::time::timeout(LOOK, stop.cancelled()).await.is_ok() {
             break;
@@ -81,18 +84,26 @@ pub async fn seal_until_stopped(sealer: Sealer, stop: CancellationToken) {
 }
 
 impl Sealer {
-    /// Makes what checkpoints are due, the last being older than `every`, and anchors those that are not anchored yet.
+    /// Makes what checkpoints are due, the last being older than `every`, and anchors those that are not anchored yet. Gives back
+    /// whether it was looked for what has ended.
     ///
     /// # Errors
     /// A database or an anchor that cannot be read or written.
-    pub async fn round(&self, every: Duration, everything: bool) -> Result<(), SealTrouble> {
+    pub async fn round(&self, every: Duration, everything: bool) -> Result<bool, SealTrouble> {
         let mut due = every;
-        while let Sealing::Made(checkpoint) = self.seal(due, everything).await? {
-            tracing::debug!(number = checkpoint.number, count = checkpoint.count, "checkpoint");
-            // More than fits one is sealed at once: nothing waits because there is so much of it.
-            due = Duration::ZERO;
-        }
-        self.anchor_what_is_made().await
+        let looked = loop {
+            match self.seal(due, everything).await? {
+                Sealing::Made(checkpoint) => {
+                    tracing::debug!(number = checkpoint.number, count = checkpoint.count, "checkpoint");
+                    // More than fits one is sealed at once: nothing waits because there is so much of it.
+                    due = Duration::ZERO;
+                }
+                Sealing::NothingNew => break true,
+                Sealing::NotDue => break false,
+            }
+        };
+        self.anchor_what_is_made().await?;
+        Ok(looked)
     }
 
     async fn seal(&self, every: Duration, everything: bool) -> Result<Sealing, JournalError> {

@@ -250,7 +250,8 @@ pub(super) fn check(
     let total = follows.map(|previous| previous.total + checkpoint.count);
     let erased = |checkpoint: &Checkpoint| checkpoint.erasures.map_or(0, |sealed| sealed.count);
     if follows.is_some_and(|previous| Some(previous.digest()) != checkpoint.previous)
-        || follows.is_some_and(|previous| erased(previous) > erased(checkpoint))
+        // One of a version that seals no erasures may stand between: while a pool is upgraded, workers of both make them.
+        || follows.is_some_and(|previous| checkpoint.erasures.is_some() && erased(previous) > erased(checkpoint))
         || total.is_some_and(|total| total != checkpoint.total)
         || (number == 1 && checkpoint.previous.is_some())
     {

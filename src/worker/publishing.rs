@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::Worker;
 use super::delivery::DeliveryError;
 use crate::journal::StoredOutcome;
 use crate::queue::{Destination, Outgoing, QueueError};
 
-/// How long a message may stay unconfirmed before its delivery goes on without it. A queue that confirms nothing (RabbitMQ 3.10 has
+/// How long an outcome may stay unconfirmed before its delivery goes on without it. A queue that confirms nothing (RabbitMQ 3.10 has
 /// them after a kill -9) must not hold back the deliveries of the others: what is decided is in the database, the sweeper
 /// publishes it until it is confirmed, and settlement takes it from its row.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,14 +35,18 @@ impl Worker {
             traceparent,
         };
         let began = Instant::now();
-        self.publish(outgoing).await?;
+        let publishing = timeout(PATIENCE, self.publish(outgoing)).await;
+        publishing.unwrap_or_else(|_| {
+            let reason = format!("no confirmation within {} s", PATIENCE.as_secs());
+            Err(QueueError::Broken(reason))
+        })?;
         self.metrics.confirmed(began.elapsed());
         self.confirmed.note(job_id, attempt, verification_id);
         Ok(())
     }
 
-    /// Publishes a message. Nobody waits long for a broker that does not answer, a worker that stops least of all: whatever it
-    /// publishes is in the database, and whoever sweeps goes on from there.
+    /// Publishes a message. A worker that stops does not wait long for a broker that does not answer: whatever it publishes is
+    /// in the database, and another worker goes on from there.
     pub(super) async fn publish(&self, outgoing: Outgoing) -> Result<(), QueueError> {
         let farewell_ends = async {
             self.stopping.cancelled().await;
@@ -51,9 +55,6 @@ impl Worker {
         tokio::select! {
             published = self.queue.publish(outgoing) => published,
             () = farewell_ends => Err(QueueError::Closed),
-            () = tokio::time::sleep(PATIENCE) => {
-                Err(QueueError::Broken(format!("no confirmation within {} s", PATIENCE.as_secs())))
-            }
         }
     }
 }

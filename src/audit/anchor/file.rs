@@ -55,13 +55,14 @@ fn last_in(file: &mut File, path: &Path) -> Result<u64, AnchorError> {
     let length = file.metadata().map_err(failed)?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
         .map_err(failed)?;
-    let mut tail = String::new();
-    file.take(TAIL).read_to_string(&mut tail).map_err(failed)?;
-    let whole = tail.rfind('\n').map_or("", |end| &tail[..end]);
-    let Some(last) = whole.rsplit('\n').next().filter(|last| !last.is_empty()) else {
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail).map_err(failed)?;
+    let end = tail.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    let mut lines = tail[..end].rsplit(|byte| *byte == b'\n');
+    let Some(last) = lines.next().filter(|last| !last.is_empty()) else {
         return Ok(0);
     };
-    let checkpoint: Checkpoint = serde_json::from_str(last).map_err(|_| AnchorError::Malformed {
+    let checkpoint: Checkpoint = serde_json::from_slice(last).map_err(|_| AnchorError::Malformed {
         place: path.display().to_string(),
         at: "the last line".to_owned(),
     })?;
@@ -97,16 +98,16 @@ pub(super) fn read(path: &Path, mut visit: impl FnMut(Anchored)) -> Result<(), A
         Err(error) => return Err(failed(error)),
     };
     let mut reader = BufReader::new(file);
-    let mut text = String::new();
+    let mut text = Vec::new();
     for number in 1_u64.. {
         text.clear();
-        if reader.read_line(&mut text).map_err(failed)? == 0 {
+        if reader.read_until(b'\n', &mut text).map_err(failed)? == 0 {
             break;
         }
-        match serde_json::from_str(&text) {
+        match serde_json::from_slice(&text) {
             Ok(checkpoint) => visit(Anchored::Checkpoint(Box::new(checkpoint))),
             // The half of a line that a crash left, or that is being written.
-            Err(_) if !text.ends_with('\n') => break,
+            Err(_) if !text.ends_with(b"\n") => break,
             Err(_) => visit(Anchored::Malformed(format!("line {number}"))),
         }
     }

@@ -114,3 +114,10 @@ pub struct Audited {
     /// The tombstones of its attempt.
     pub erasures: Vec<Erasure>,
 }
+
+impl Audited {
+    /// Whether it came to `verified` or `retry`.
+    pub fn has_answer(&self) -> bool {
+        matches!(self.row.outcome.as_deref(), Some("verified" | "retry"))
+    }
+}

@@ -103,9 +103,12 @@ impl Pending {
         }
     }
 
-    /// Everything goes out again, over a new channel.
+    /// Everything goes out again, over a new channel, but for what nobody waits for any more: whoever gave up publishes it anew,
+    /// and a queue that confirms nothing must not fill the table for the others.
     pub(super) fn send_again(&mut self) {
         self.alone = None;
+        self.entries.retain(|_, entry| !entry.done.is_closed());
+        self.suspects = self.entries.values().filter(|entry| entry.suspect).count();
         self.to_send = self.entries.keys().copied().collect();
     }
 
@@ -195,6 +198,21 @@ mod tests {
     use crate::queue::{Destination, Lane};
 
     type Answer = oneshot::Receiver<Result<(), QueueError>>;
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_sent_again() {
+        let mut pending = Pending::default();
+        let waited_for = hand_in(&mut pending, Destination::Lane(Lane::Submitted), "waited for");
+        let given_up = hand_in(&mut pending, Destination::Outcome(Outcome::Retry), "given up");
+        while pending.next_to_send().is_some() {}
+        drop(given_up);
+        pending.send_again();
+        assert_eq!(pending.len(), 1);
+        let (_, again) = pending.next_to_send().unwrap();
+        assert_eq!(again.message_id, "waited for");
+        assert!(pending.next_to_send().is_none());
+        drop(waited_for);
+    }
 
     fn hand_in(pending: &mut Pending, to: Destination, id: &str) -> Answer {
         let (done, answer) = oneshot::channel();

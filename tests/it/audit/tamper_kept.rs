@@ -172,7 +172,7 @@ async fn an_anchor_with_a_line_that_is_no_checkpoint_is_a_finding_and_hides_noth
     let anchor = world.folder.path().join("anchor.jsonl");
     let mut anchor = OpenOptions::new().append(true).open(anchor).unwrap();
     assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
-    anchor.write_all(b"nonsense\n").unwrap();
+    anchor.write_all(b"nonsense, not even text: \xff\n").unwrap();
     world
         .tamper("UPDATE assay.log SET content = 'other' WHERE seq = 1")
         .await;
