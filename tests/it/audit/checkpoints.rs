@@ -275,3 +275,15 @@ async fn a_checkpoint_over_more_than_is_written_at_a_time_holds_each_in_its_plac
         (&1.into(), &1_100.into())
     );
 }
+
+/// Otherwise the round that looks at everything would be lost whenever it comes at the wrong moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_says_whether_it_has_looked() {
+    let world = World::new().await;
+    world.decide("first", Outcome::Verified).await;
+    let sealer = world.sealer(None);
+    assert!(sealer.round(Duration::from_secs(60), true).await.unwrap());
+    world.decide("second", Outcome::Verified).await;
+    assert!(!sealer.round(Duration::from_secs(60), true).await.unwrap());
+    assert!(sealer.round(Duration::ZERO, true).await.unwrap());
+}

@@ -2,9 +2,13 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::time::Duration;
 
+use assay::checkpoint::{Checkpoint, Leaf};
 use assay::digest::Digest;
+use assay::journal::Sealing;
 use assay::outcome::Outcome;
+use jiff::Timestamp;
 
 use super::World;
 use super::facts::plan_ref;
@@ -93,6 +97,14 @@ async fn a_plan_that_was_changed_or_removed_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_by_which_nobody_came_to_an_answer_is_not_missed() {
+    let world = World::new().await;
+    world.fail("failed").await;
+    world.tamper("DELETE FROM assay.plan").await;
+    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_kept_file_with_other_bytes_is_found() {
     let world = World::new().await;
     world.journal.keep_artifact(b"an interpreter").await.unwrap();
@@ -162,6 +174,30 @@ async fn a_tombstone_that_was_removed_is_found_with_what_it_was_about() {
     ]
     .concat();
     assert_eq!(found, wanted);
+}
+
+/// While a pool is upgraded, workers of both versions make checkpoints.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkpoint_of_a_version_that_seals_no_erasures_may_follow_one_that_does() {
+    let world = erased().await;
+    world.decide("later", Outcome::Verified).await;
+    let key = world.key();
+    let sign = |last: Option<&Checkpoint>, leaves: &[Leaf], _| {
+        Checkpoint::next(last, leaves, None, (&key, "default"), Timestamp::now())
+    };
+    let sealed = world
+        .journal
+        .seal((Duration::ZERO, Duration::ZERO, true), sign)
+        .await;
+    assert!(matches!(sealed, Ok(Sealing::Made(_))), "{sealed:?}");
+    assert_eq!(world.audit(None), (0, Vec::new()));
+    world.decide("last", Outcome::Verified).await;
+    world.seal(ANCHOR).await;
+    let change = "UPDATE assay.erasure SET by = 'bob' WHERE job_id = 'first'";
+    assert_eq!(
+        found(&world, change).await,
+        one("erasure-changed", "checkpoint 2")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
