@@ -4,6 +4,8 @@
 
 ASSAY := target/debug/assay
 RUNTIMES := .assay/runtimes
+# Worker and floor are measured with the allocator of the image (deploy/Dockerfile), where it is installed.
+JEMALLOC := $(firstword $(wildcard /usr/lib/*/libjemalloc.so.2))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +60,9 @@ bench: build ## Measure: checks beside bare wasmtime, python3 and node; comparat
 	cargo bench --locked --profile dev --bench scripts
 
 bench-pipeline: build ## Measure: one worker beside a bare floor, on private RabbitMQ and PostgreSQL
-	tests/servers run cargo bench --locked --profile dev --bench pipeline
+	@test -n "$(JEMALLOC)" || echo "without jemalloc, which the image has: apt-get install libjemalloc2" >&2
+	cargo bench --locked --profile dev --bench pipeline --no-run
+	tests/servers run env $(addprefix LD_PRELOAD=,$(JEMALLOC)) cargo bench --locked --profile dev --bench pipeline
 
 bench-judge: build ## Measure: rubric calls beside the ideal, and a budget that three processes share
 	tests/servers run cargo bench --locked --profile dev --bench judge
