@@ -12,7 +12,7 @@ use super::anchor::{Anchor, AnchorError};
 use crate::causes::in_full;
 use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
-use crate::journal::{JournalError, PgJournal, Sealing};
+use crate::journal::{JournalError, LARGEST_CHECKPOINT, PgJournal, Sealing};
 use crate::receipt::SigningKey;
 
 /// How old the last checkpoint is when the next is made.
@@ -95,7 +95,10 @@ impl Sealer {
             match self.seal(due, everything).await? {
                 Sealing::Made(checkpoint) => {
                     tracing::debug!(number = checkpoint.number, count = checkpoint.count, "checkpoint");
-                    // More than fits one is sealed at once: nothing waits because there is so much of it.
+                    // What ends meanwhile belongs to the next minute; only more than fits one is sealed at once.
+                    if checkpoint.count < u64::from(LARGEST_CHECKPOINT) {
+                        break true;
+                    }
                     due = Duration::ZERO;
                 }
                 Sealing::NothingNew => break true,

@@ -25,7 +25,7 @@ use crate::journal::JournalError;
 const LOCK: i64 = i64::from_be_bytes(*b"assay-ck");
 
 /// Most verifications of one checkpoint: its tree is computed in memory, and a statement carries it.
-const LARGEST: i64 = 5_000;
+pub const LARGEST_CHECKPOINT: u32 = 5_000;
 
 /// Leaves that are read or written at a time.
 const PORTION: usize = 500;
@@ -117,7 +117,7 @@ async fn unsealed(
         AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id AND l.decision IS NOT NULL)";
     let mut leaves: Vec<Leaf> = Vec::new();
     for which in [ended, published] {
-        let room = LARGEST - i64::try_from(leaves.len()).unwrap_or(LARGEST);
+        let room = i64::from(LARGEST_CHECKPOINT) - i64::try_from(leaves.len()).unwrap_or(i64::MAX);
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "{SELECT_VERIFICATION} WHERE v.ended_at IS NOT NULL AND {which} ORDER BY v.ended_at, v.id LIMIT $3"
         )))
