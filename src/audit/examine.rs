@@ -85,7 +85,7 @@ impl Examined<'_> {
 
     fn decision(&mut self, trust: &TrustFile) {
         let Audited { row, decision, .. } = self.audited;
-        let decided = matches!(row.outcome.as_deref(), Some("verified" | "retry"));
+        let decided = self.audited.has_answer();
         let Some(decision) = decision else {
             // A dispute that nobody published, and a run at the desk, decide nothing.
             if decided && row.cause == Cause::Submission {

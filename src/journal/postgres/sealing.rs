@@ -24,14 +24,14 @@ use crate::journal::JournalError;
 /// the first eight bytes of "assay-ck" as a number.
 const LOCK: i64 = i64::from_be_bytes(*b"assay-ck");
 
-/// Most verifications of one checkpoint: its tree is computed in memory, and a statement carries it.
+/// Most leaves of one checkpoint: its tree is computed in memory, and its transaction stays open while they are written.
 pub const LARGEST_CHECKPOINT: u32 = 5_000;
 
 /// Leaves that are read or written at a time.
 const PORTION: usize = 500;
 
 /// Longest pause between two of these.
-const LONGEST_WAY: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What came of wanting to make a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,7 +169,7 @@ async fn decisions(
 /// Waits for as long as the work since `began` took: of a busy deployment's processors, sealing takes half of one at most, and
 /// those whose verdicts are due do not notice. A slow server is not made slower still.
 async fn give_way(began: Instant) {
-    tokio::time::sleep(began.elapsed().min(LONGEST_WAY)).await;
+    tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE)).await;
 }
 
 async fn insert(

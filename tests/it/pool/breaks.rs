@@ -55,7 +55,8 @@ async fn the_broker_may_restart() {
     survives("broker restarted", &["restart", "rabbitmq"]).await;
 }
 
-/// Not in `make test`: RabbitMQ 3.10.8 sometimes comes back from kill -9 with a quorum queue that confirms nothing.
+/// Not in `make test`: RabbitMQ 3.10.8 sometimes comes back from kill -9 with a quorum queue that confirms nothing. Nothing is lost
+/// then either, but outcomes wait half a minute to be given up, and a minute more to be settled from their rows.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "run by make chaos"]
 async fn the_broker_may_be_killed() {

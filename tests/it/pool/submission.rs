@@ -83,3 +83,12 @@ pub(crate) fn quick(prefix: &str, count: usize) -> Vec<Submission> {
     });
     jobs.collect()
 }
+
+/// The same for the judge.
+pub(crate) fn judged(prefix: &str, count: usize) -> Vec<Submission> {
+    let mut submissions = quick(prefix, count);
+    for submission in &mut submissions {
+        submission.plan = Some("judged".to_owned());
+    }
+    submissions
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use assay::journal::SUSPECT_AFTER;
 
 use super::deployment::Deployment;
-use super::submission::{Submission, quick};
+use super::submission::judged;
 
 const WAIT: Duration = Duration::from_secs(90);
 
@@ -14,13 +14,7 @@ const WAIT: Duration = Duration::from_secs(90);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspect_whose_run_is_given_up_for_trouble_of_ours_is_not_blamed() {
     let deployment = Deployment::new().await;
-    let submissions: Vec<_> = quick("j", 4)
-        .into_iter()
-        .map(|submission| Submission {
-            plan: Some("judged".to_owned()),
-            ..submission
-        })
-        .collect();
+    let submissions = judged("j", 4);
     deployment.insert(&submissions).await;
     deployment.judge.takes(Duration::from_secs(3600));
     let victim = deployment.worker().await;

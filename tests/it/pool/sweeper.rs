@@ -6,7 +6,7 @@ use assay::queue::{Lane, Queue as _};
 use serde_json::json;
 
 use super::deployment::Deployment;
-use super::submission::{Submission, job, quick};
+use super::submission::{Submission, job, judged, quick};
 
 /// Longest wait for something that happens within a few rounds.
 const WAIT: Duration = Duration::from_secs(60);
@@ -35,13 +35,7 @@ async fn no_more_overdue_submissions_are_taken_up_at_a_time_than_there_is_room_f
     const ROOM: u64 = 2;
     let deployment = Deployment::new().await;
     deployment.configure(|config| config.replace("judge_slots = 4", "judge_slots = 20"));
-    let submissions: Vec<_> = quick("j", OVERDUE as usize)
-        .into_iter()
-        .map(|submission| Submission {
-            plan: Some("judged".to_owned()),
-            ..submission
-        })
-        .collect();
+    let submissions = judged("j", OVERDUE as usize);
     deployment.insert(&submissions).await;
     deployment.judge.takes(Duration::from_secs(3600));
     let victim = deployment.worker().await;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::deployment::Deployment;
 use super::judge::THOUGHT;
-use super::submission::{Submission, job, mixed, quick};
+use super::submission::{Submission, job, judged, mixed, quick};
 use super::tally::jobs;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,13 +75,7 @@ async fn a_second_signal_ends_a_worker_at_once_and_nothing_is_lost() {
 async fn while_the_model_is_down_nobody_loses_an_attempt_and_the_log_says_why_it_waits() {
     let count = jobs() / 6;
     let deployment = Deployment::new().await;
-    let submissions: Vec<_> = quick("j", count)
-        .into_iter()
-        .map(|submission| Submission {
-            plan: Some("judged".to_owned()),
-            ..submission
-        })
-        .collect();
+    let submissions = judged("j", count);
     deployment.insert(&submissions).await;
     let before = deployment.money().await;
     deployment.judge.is_down(true);
@@ -121,13 +115,7 @@ async fn while_the_model_is_down_nobody_loses_an_attempt_and_the_log_says_why_it
 async fn slow_judges_do_not_hold_up_quick_checks() {
     let deployment = Deployment::new().await;
     deployment.judge.takes(Duration::from_secs(20));
-    let slow: Vec<_> = quick("slow", jobs().min(1_000))
-        .into_iter()
-        .map(|submission| Submission {
-            plan: Some("judged".to_owned()),
-            ..submission
-        })
-        .collect();
+    let slow = judged("slow", jobs().min(1_000));
     let quick = quick("quick", 100);
     deployment.insert(&slow).await;
     deployment.insert(&quick).await;
