@@ -21,8 +21,8 @@ use assay::digest::Digest;
 use assay::entry::{Audience, Entry, EntryType, VerificationId};
 use assay::job::Job;
 use assay::journal::{
-    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, NewClaim, NewVerification,
-    PgJournal, Written,
+    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, LookFrom, NewClaim, NewVerification,
+    PgJournal, Place, Written,
 };
 use assay::message::{GraderWords, OutcomeMessage, SubmittedJob, VERSION, Work};
 use assay::outcome::{GraderEnd, Outcome};
@@ -282,7 +282,10 @@ async fn main() {
         futures_util::stream::iter(first..first + OF_A_CHECKPOINT)
             .for_each_concurrent(SIDE_BY_SIDE, |number| writers.decide(number))
             .await;
-        sealer.round(Duration::ZERO, true).await.unwrap();
+        sealer
+            .round(Duration::ZERO, LookFrom::Place(Place::BEGINNING))
+            .await
+            .unwrap();
     }
     println!(
         "filled: {VERIFICATIONS} verifications in {:.1} s",

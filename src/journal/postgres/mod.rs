@@ -54,7 +54,7 @@ pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow};
 pub use privileges::{Duty, Privileges};
 pub use progress::{Progress, Settlement, Stage};
-pub use sealing::{LARGEST_CHECKPOINT, Sealing};
+pub use sealing::{LookFrom, Looked, Place};
 pub use set_aside::Unplanned;
 pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,

@@ -25,40 +25,87 @@ use crate::journal::JournalError;
 const LOCK: i64 = i64::from_be_bytes(*b"assay-ck");
 
 /// Most leaves of one checkpoint: its tree is computed in memory, and its transaction stays open while they are written.
-pub const LARGEST_CHECKPOINT: u32 = 5_000;
+const LARGEST_CHECKPOINT: u32 = 5_000;
 
-/// Leaves that are read or written at a time.
+/// Verifications that are looked at, or written, at a time.
 const PORTION: usize = 500;
 
-/// Longest pause between two of these.
+/// Most verifications that are looked at for one checkpoint.
+const LOOKED_AT: usize = 20_000;
+
+/// Longest pause after a portion.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What came of wanting to make a checkpoint.
+/// A place among the verifications: before it lie those that began earlier. Ids of verifications are UUIDs of version 7 (RFC 9562,
+/// 5.7), whose first 48 bits are the milliseconds since 1970: their order is that of the beginnings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(Uuid);
+
+impl Place {
+    /// Before all of them.
+    pub const BEGINNING: Self = Self(Uuid::nil());
+
+    /// Before those that began at this time.
+    pub fn at(time: Timestamp) -> Self {
+        let milliseconds = u128::try_from(time.as_millisecond()).unwrap_or(0);
+        Self(Uuid::from_u128(milliseconds << 80))
+    }
+
+    fn before(id: Uuid) -> Self {
+        Self(Uuid::from_u128(id.as_u128().saturating_sub(1)))
+    }
+}
+
+/// Where to begin looking for what has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookFrom {
+    /// There.
+    Place(Place),
+    /// So long before the last checkpoint; without one, at the beginning.
+    BeforeLast(Duration),
+}
+
+impl LookFrom {
+    fn resolved(self, last: Option<&Checkpoint>) -> Place {
+        match (self, last) {
+            (Self::Place(place), _) => place,
+            (Self::BeforeLast(time), Some(last)) => {
+                Place::at(last.made_at.saturating_sub(time).unwrap_or(Timestamp::MIN))
+            }
+            (Self::BeforeLast(_), None) => Place::BEGINNING,
+        }
+    }
+}
+
+/// How long after the time it carries a decision is there for all to see: far longer than that takes.
+const COMMITS_WITHIN: Duration = Duration::from_secs(30 * 60);
+
+/// What came of looking at what there is, or at a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Sealing {
-    /// It was made.
-    Made(Box<Checkpoint>),
-    /// Nothing has ended or was erased since the last.
-    NothingNew,
-    /// The last one is younger than a checkpoint's time, or somebody else makes one right now.
-    NotDue,
+pub struct Looked {
+    /// The checkpoint over it; none where nothing has ended or was erased that no other covers.
+    pub made: Option<Checkpoint>,
+    /// Where to go on; none: that was all there is.
+    pub on: Option<Place>,
+    /// Where the first of those that were looked at lies that has not ended.
+    pub open: Option<Place>,
 }
 
 impl PgJournal {
     /// Makes the next checkpoint, if the last is older than `every`: `sign` is given the last, what has ended since, and all
     /// that was ever erased.
     ///
-    /// Everything that has ended, began since `look_back` before the last checkpoint, and stands in none, is taken:
+    /// Everything that has ended, stands in none, and does not lie before `from`, is taken, up to the size of a checkpoint:
     /// whatever commits too late for this one is simply in the next, so that the order of commits does not matter.
-    /// `everything` looks at all verifications, however long ago they began.
     ///
     /// # Errors
     /// Where the database cannot be written.
     pub async fn seal(
         &self,
-        (every, look_back, everything): (Duration, Duration, bool),
+        every: Duration,
+        from: LookFrom,
         sign: impl FnOnce(Option<&Checkpoint>, &[Leaf], Option<SealedErasures>) -> Checkpoint + Send,
-    ) -> Result<Sealing, JournalError> {
+    ) -> Result<Option<Looked>, JournalError> {
         let sealing = async {
             let mut transaction = self.pool().begin().await?;
             let ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
@@ -68,7 +115,7 @@ impl PgJournal {
             // Ended here and now: dropped, it would keep the lock until its connection is used again.
             if !ours {
                 transaction.rollback().await?;
-                return Ok(Sealing::NotDue);
+                return Ok(None);
             }
             let row = sqlx::query(
                 "SELECT *, made_at > now() - $1 * interval '1 ms' AS is_young FROM assay.checkpoint
@@ -81,78 +128,155 @@ impl PgJournal {
                 && row.try_get("is_young")?
             {
                 transaction.rollback().await?;
-                return Ok(Sealing::NotDue);
+                return Ok(None);
             }
             let last = row.as_ref().map(checkpoint).transpose()?;
-            let since = last.as_ref().filter(|_| !everything).map(|last| last.made_at);
-            let leaves = unsealed(&mut transaction, since, look_back).await?;
+            let mut found = ended(&mut transaction, from.resolved(last.as_ref())).await?;
+            let since = last
+                .as_ref()
+                .filter(|_| from != LookFrom::Place(Place::BEGINNING));
+            let room = room(&found.leaves);
+            found
+                .leaves
+                .extend(published(&mut transaction, since.map(|last| last.made_at), room).await?);
             let sealed = last.as_ref().and_then(|last| last.erasures);
             let new = erasures_after(&mut transaction, sealed.map_or(0, |sealed| sealed.count)).await?;
-            if leaves.is_empty() && new.is_empty() {
+            let looked = |made: Option<Checkpoint>| {
+                // There may be more of what was published.
+                let is_full = made
+                    .as_ref()
+                    .is_some_and(|made| made.count >= u64::from(LARGEST_CHECKPOINT));
+                Some(Looked {
+                    made,
+                    on: (is_full || !found.is_all).then_some(Place(found.through)),
+                    open: found.first_open.map(Place::before),
+                })
+            };
+            if found.leaves.is_empty() && new.is_empty() {
                 transaction.rollback().await?;
-                return Ok(Sealing::NothingNew);
+                return Ok(looked(None));
             }
-            let made = sign(last.as_ref(), &leaves, chained_erasures(sealed, &new));
-            insert(&mut transaction, &made, &leaves).await?;
+            let made = sign(last.as_ref(), &found.leaves, chained_erasures(sealed, &new));
+            insert(&mut transaction, &made, &found.leaves).await?;
             transaction.commit().await?;
-            Ok(Sealing::Made(Box::new(made)))
+            Ok(looked(Some(made)))
         };
         self.within(sealing).await
     }
 }
 
-async fn unsealed(
-    connection: &mut PgConnection,
-    since: Option<Timestamp>,
-    look_back: Duration,
-) -> Result<Vec<Leaf>, JournalError> {
-    let ended = "v.started_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms'
-        AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)";
-    // Sealed before its decision was published.
-    let published = "v.id IN (
-            SELECT d.verification_id FROM assay.decision d
-            WHERE d.trigger = 'dispute'
-              AND d.decided_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms')
-        AND EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id)
-        AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = v.id AND l.decision IS NOT NULL)";
-    let mut leaves: Vec<Leaf> = Vec::new();
-    for which in [ended, published] {
-        let room = i64::from(LARGEST_CHECKPOINT) - i64::try_from(leaves.len()).unwrap_or(i64::MAX);
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "{SELECT_VERIFICATION} WHERE v.ended_at IS NOT NULL AND {which} ORDER BY v.ended_at, v.id LIMIT $3"
-        )))
-        .bind(since.map(Time))
-        .bind(milliseconds(look_back))
-        .bind(room)
+/// What a walk over verifications came by.
+struct Found {
+    leaves: Vec<Leaf>,
+    through: Uuid,
+    is_all: bool,
+    first_open: Option<Uuid>,
+}
+
+/// Goes through the verifications from there on for those that have ended and were never sealed.
+///
+/// In portions by the primary key, whatever a planner thinks of it: a join with all that was ever sealed takes ever longer.
+async fn ended(connection: &mut PgConnection, from: Place) -> Result<Found, JournalError> {
+    let mut found = Found {
+        leaves: Vec::new(),
+        through: from.0,
+        is_all: false,
+        first_open: None,
+    };
+    for _ in 0..LOOKED_AT / PORTION {
+        let began = Instant::now();
+        let portion = room(&found.leaves).min(PORTION);
+        let rows = sqlx::query(
+            "SELECT v.id, v.ended_at IS NULL AS is_open, l.is_sealed IS NOT NULL AS is_sealed
+             FROM (SELECT id, ended_at FROM assay.verification WHERE id > $1 ORDER BY id LIMIT $2) v
+             LEFT JOIN LATERAL (SELECT true AS is_sealed FROM assay.checkpoint_leaf l
+                                WHERE l.verification_id = v.id LIMIT 1) l ON true
+             ORDER BY v.id",
+        )
+        .bind(found.through)
+        .bind(i64::try_from(portion).unwrap_or(i64::MAX))
         .fetch_all(&mut *connection)
         .await?;
+        let mut unsealed = Vec::new();
         for row in &rows {
-            let row = verification(row)?;
-            leaves.push(Leaf {
-                verification_id: row.id,
-                head: row.head,
-                state: row.outcome.unwrap_or_default(),
-                decision: None,
-            });
+            found.through = row.try_get("id")?;
+            if row.try_get("is_open")? {
+                found.first_open.get_or_insert(found.through);
+            } else if !row.try_get::<bool, _>("is_sealed")? {
+                unsealed.push(found.through);
+            }
         }
-    }
-    for some in leaves.chunks_mut(PORTION) {
-        let began = Instant::now();
-        let decided = decisions(connection, some).await?;
-        for leaf in some {
-            leaf.decision = decided.get(&leaf.verification_id.uuid()).copied();
+        found.leaves.extend(leaves(connection, &unsealed).await?);
+        found.is_all = rows.len() < portion;
+        if found.is_all || room(&found.leaves) == 0 {
+            break;
         }
         give_way(began).await;
     }
-    Ok(leaves)
+    Ok(found)
+}
+
+/// What was sealed before its decision was published, and published since shortly before `since`.
+async fn published(
+    connection: &mut PgConnection,
+    since: Option<Timestamp>,
+    room: usize,
+) -> Result<Vec<Leaf>, JournalError> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT d.verification_id FROM assay.decision d
+         WHERE d.trigger = 'dispute'
+           AND d.decided_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms'
+           AND EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = d.verification_id)
+           AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l
+                           WHERE l.verification_id = d.verification_id AND l.decision IS NOT NULL)
+         ORDER BY d.verification_id LIMIT $3",
+    )
+    .bind(since.map(Time))
+    .bind(milliseconds(COMMITS_WITHIN))
+    .bind(i64::try_from(room).unwrap_or(i64::MAX))
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut published = Vec::new();
+    for some in ids.chunks(PORTION) {
+        published.extend(leaves(connection, some).await?);
+    }
+    Ok(published)
+}
+
+/// Leaves that a checkpoint can still take.
+fn room(leaves: &[Leaf]) -> usize {
+    (LARGEST_CHECKPOINT as usize).saturating_sub(leaves.len())
+}
+
+/// How these ended, and what they decided.
+async fn leaves(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Leaf>, JournalError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let decided = decisions(connection, ids).await?;
+    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "{SELECT_VERIFICATION} WHERE v.id = ANY ($1) AND v.ended_at IS NOT NULL ORDER BY v.id"
+    )))
+    .bind(ids)
+    .fetch_all(connection)
+    .await?;
+    let leaf = |row| {
+        let row = verification(row)?;
+        Ok(Leaf {
+            verification_id: row.id,
+            head: row.head,
+            state: row.outcome.unwrap_or_default(),
+            decision: decided.get(&row.id.uuid()).copied(),
+        })
+    };
+    rows.iter().map(leaf).collect()
 }
 
 /// Digests of what these decided.
 async fn decisions(
     connection: &mut PgConnection,
-    leaves: &[Leaf],
+    ids: &[Uuid],
 ) -> Result<HashMap<Uuid, Digest>, JournalError> {
-    let ids: Vec<_> = leaves.iter().map(|leaf| leaf.verification_id.uuid()).collect();
     let mut decided = HashMap::new();
     let mut rows =
         sqlx::query("SELECT verification_id, message FROM assay.decision WHERE verification_id = ANY ($1)")

@@ -1,8 +1,5 @@
-//! Checkpoints and their anchor: nothing that ended is left out, and nothing can be taken back.
+//! Checkpoints and their anchor: nothing can be taken back.
 
-use std::time::Duration;
-
-use assay::journal::Sealing;
 use assay::outcome::Outcome;
 
 use super::World;
@@ -122,91 +119,6 @@ async fn the_latest_checkpoint_removed_with_all_it_covered_is_found_by_the_ancho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_verification_that_ends_around_the_cut_is_sealed_once_whenever_it_commits() {
-    let world = World::new().await;
-    world.decide("first", Outcome::Verified).await;
-    let late = world.decide("late", Outcome::Verified).await;
-    // It ended before the checkpoint by its clock, but commits after it.
-    world
-        .tamper(&format!(
-            "CREATE TABLE late AS SELECT * FROM assay.verification WHERE id = '{late}';
-             UPDATE assay.verification SET ended_at = NULL, outcome = NULL, entries = NULL, head = NULL WHERE id = '{late}'"
-        ))
-        .await;
-    let pool = world.journal.pool();
-    let mut committing = pool.begin().await.unwrap();
-    sqlx::raw_sql("UPDATE assay.verification v SET ended_at = l.ended_at, outcome = l.outcome, entries = l.entries, head = l.head FROM late l WHERE v.id = l.id")
-        .execute(&mut *committing)
-        .await
-        .unwrap();
-    world.seal(ANCHOR).await;
-    assert_eq!(
-        world.audit(ANCHOR).0,
-        1,
-        "decided, and not ended as others see it"
-    );
-    committing.commit().await.unwrap();
-    world.sealer(ANCHOR).round(Duration::ZERO, false).await.unwrap();
-    let counts: Vec<i64> = sqlx::query_scalar("SELECT count FROM assay.checkpoint ORDER BY number")
-        .fetch_all(&pool)
-        .await
-        .unwrap();
-    assert_eq!(counts, [1, 1]);
-    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn many_workers_make_one_chain_and_an_anchor_that_was_away_catches_up() {
-    let world = World::new().await;
-    for round in 0..4 {
-        for number in 0..5 {
-            world.decide(&format!("j-{round}-{number}"), Outcome::Retry).await;
-        }
-        let sealers: Vec<_> = (0..4).map(|_| world.sealer(None)).collect();
-        let rounds = sealers.iter().map(|sealer| sealer.round(Duration::ZERO, true));
-        for round in futures_util::future::join_all(rounds).await {
-            round.unwrap();
-        }
-        // Nobody had the lock for longer than it took: what one left, the next takes.
-        world.seal(None).await;
-    }
-    let sealers: Vec<_> = (0..4).map(|_| world.sealer(ANCHOR)).collect();
-    let rounds = sealers
-        .iter()
-        .map(|sealer| sealer.round(Duration::from_secs(60), false));
-    for round in futures_util::future::join_all(rounds).await {
-        round.unwrap();
-    }
-    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
-    let (_, report) = world.audit_report(&["--all"], ANCHOR);
-    assert_eq!(report["anchored"]["at"]["through"], report["checkpoints"]);
-    assert_eq!(report["unsealed"], 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_checkpoint_is_made_before_its_time_or_of_nothing() {
-    let world = World::new().await;
-    let seal = async |every: u64| {
-        let key = world.key();
-        let sign = |last: Option<&_>, leaves: &[_], erasures| {
-            let at = jiff::Timestamp::now();
-            assay::checkpoint::Checkpoint::next(last, leaves, erasures, (&key, "default"), at)
-        };
-        world
-            .journal
-            .seal((Duration::from_secs(every), Duration::ZERO, true), sign)
-            .await
-            .unwrap()
-    };
-    assert_eq!(seal(60).await, Sealing::NothingNew);
-    world.decide("a", Outcome::Verified).await;
-    assert!(matches!(seal(60).await, Sealing::Made(_)));
-    world.decide("b", Outcome::Verified).await;
-    assert_eq!(seal(60).await, Sealing::NotDue);
-    assert!(matches!(seal(0).await, Sealing::Made(_)));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_checkpoint_that_cannot_be_read_is_a_finding_and_hides_no_other() {
     for change in [
         "checkpoint SET count = -1",
@@ -259,31 +171,4 @@ async fn an_anchor_that_holds_nothing_yet_is_no_trouble_and_is_said() {
     let said = world.run(&["audit", "--all"], &[("ASSAY_ANCHOR", &anchor)]);
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.contains("holds nothing yet: 1 checkpoints wait"), "{said}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_checkpoint_over_more_than_is_written_at_a_time_holds_each_in_its_place() {
-    let world = World::new().await;
-    let jobs: Vec<_> = (0..1_100).map(|number| format!("j-{number}")).collect();
-    let deciding = jobs.iter().map(|job| world.decide(job, Outcome::Verified));
-    futures_util::future::join_all(deciding).await;
-    world.seal(ANCHOR).await;
-    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
-    let (_, report) = world.audit_report(&["--all"], ANCHOR);
-    assert_eq!(
-        (&report["checkpoints"], &report["verifications"]),
-        (&1.into(), &1_100.into())
-    );
-}
-
-/// Otherwise the round that looks at everything would be lost whenever it comes at the wrong moment.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_round_says_whether_it_has_looked() {
-    let world = World::new().await;
-    world.decide("first", Outcome::Verified).await;
-    let sealer = world.sealer(None);
-    assert!(sealer.round(Duration::from_secs(60), true).await.unwrap());
-    world.decide("second", Outcome::Verified).await;
-    assert!(!sealer.round(Duration::from_secs(60), true).await.unwrap());
-    assert!(sealer.round(Duration::ZERO, true).await.unwrap());
 }

@@ -11,6 +11,7 @@ mod erase_hand_ins;
 mod erase_places;
 mod facts;
 mod kept;
+mod sealing;
 mod tamper;
 mod tamper_kept;
 
@@ -25,8 +26,8 @@ use assay::digest::Digest;
 use assay::entry::{EntryType, VerificationId};
 use assay::job::JobId;
 use assay::journal::{
-    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Link, NewClaim, NewVerification,
-    PgJournal, Written,
+    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Link, LookFrom, NewClaim,
+    NewVerification, PgJournal, Place, Written,
 };
 use assay::message::{SubmittedJob, Work};
 use assay::outcome::Outcome;
@@ -189,7 +190,18 @@ impl World {
 
     /// Makes a checkpoint of what has ended, and anchors it.
     pub(super) async fn seal(&self, anchor: Option<&str>) {
-        self.sealer(anchor).round(Duration::ZERO, true).await.unwrap();
+        self.sealer(anchor)
+            .round(Duration::ZERO, LookFrom::Place(Place::BEGINNING))
+            .await
+            .unwrap();
+    }
+
+    /// How many verifications stand in checkpoints.
+    pub(super) async fn sealed(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM assay.checkpoint_leaf")
+            .fetch_one(&self.journal.pool())
+            .await
+            .unwrap()
     }
 
     /// Runs SQL as the superuser, with every trigger disabled.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use assay::checkpoint::{Checkpoint, Leaf};
 use assay::digest::Digest;
-use assay::journal::Sealing;
+use assay::journal::{LookFrom, Looked, Place};
 use assay::outcome::Outcome;
 use jiff::Timestamp;
 
@@ -187,9 +187,12 @@ async fn a_checkpoint_of_a_version_that_seals_no_erasures_may_follow_one_that_do
     };
     let sealed = world
         .journal
-        .seal((Duration::ZERO, Duration::ZERO, true), sign)
+        .seal(Duration::ZERO, LookFrom::Place(Place::BEGINNING), sign)
         .await;
-    assert!(matches!(sealed, Ok(Sealing::Made(_))), "{sealed:?}");
+    assert!(
+        matches!(sealed, Ok(Some(Looked { made: Some(_), .. }))),
+        "{sealed:?}"
+    );
     assert_eq!(world.audit(None), (0, Vec::new()));
     world.decide("last", Outcome::Verified).await;
     world.seal(ANCHOR).await;
