@@ -223,6 +223,8 @@ fn print_seconds(what: &str, rate: f64, times: &[Duration]) {
         .chunks(rate.max(1.0) as usize)
         .map(|second| milliseconds_at(0.95, &sorted(second)))
         .collect();
+    let one_by_one: Vec<_> = p95s.iter().map(|p95| format!("{p95:.0}")).collect();
+    eprintln!("{what}: p95 of each second in turn: {} ms", one_by_one.join(" "));
     p95s.sort_by(f64::total_cmp);
     println!(
         "{what}: p95 of each second: best {:.1} ms, median {:.1} ms, worst {:.1} ms",
