@@ -1,23 +1,22 @@
 //! Makes the chain of checkpoints: one process at a time.
 
-use std::collections::HashMap;
+mod ended;
+
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
-use jiff::Timestamp;
 use sqlx::Row as _;
 use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
-use uuid::Uuid;
+
+pub use self::ended::{LookFrom, Place};
+use self::ended::{ended, published, room};
 
 use super::PgJournal;
 use super::checkpoints::{checkpoint, number};
 use super::claims::milliseconds;
 use super::erasures::{chained_erasures, erasures_after};
-use super::journal::{SELECT_VERIFICATION, verification};
 use super::time::Time;
-use crate::checkpoint::{Checkpoint, Leaf, SealedErasures, decision_digest};
-use crate::digest::Digest;
+use crate::checkpoint::{Checkpoint, Leaf, SealedErasures};
 use crate::journal::JournalError;
 
 /// The advisory lock of whoever makes a checkpoint, in the space of one key that all processes on the database share:
@@ -30,55 +29,8 @@ const LARGEST_CHECKPOINT: u32 = 5_000;
 /// Verifications that are looked at, or written, at a time.
 const PORTION: usize = 500;
 
-/// Most verifications that are looked at for one checkpoint.
-const LOOKED_AT: usize = 20_000;
-
 /// Longest pause after a portion.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
-
-/// A place among the verifications: before it lie those that began earlier. Ids of verifications are UUIDs of version 7 (RFC 9562,
-/// 5.7), whose first 48 bits are the milliseconds since 1970: their order is that of the beginnings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(Uuid);
-
-impl Place {
-    /// Before all of them.
-    pub const BEGINNING: Self = Self(Uuid::nil());
-
-    /// Before those that began at this time.
-    pub fn at(time: Timestamp) -> Self {
-        let milliseconds = u128::try_from(time.as_millisecond()).unwrap_or(0);
-        Self(Uuid::from_u128(milliseconds << 80))
-    }
-
-    fn before(id: Uuid) -> Self {
-        Self(Uuid::from_u128(id.as_u128().saturating_sub(1)))
-    }
-}
-
-/// Where to begin looking for what has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LookFrom {
-    /// There.
-    Place(Place),
-    /// So long before the last checkpoint; without one, at the beginning.
-    BeforeLast(Duration),
-}
-
-impl LookFrom {
-    fn resolved(self, last: Option<&Checkpoint>) -> Place {
-        match (self, last) {
-            (Self::Place(place), _) => place,
-            (Self::BeforeLast(time), Some(last)) => {
-                Place::at(last.made_at.saturating_sub(time).unwrap_or(Timestamp::MIN))
-            }
-            (Self::BeforeLast(_), None) => Place::BEGINNING,
-        }
-    }
-}
-
-/// How long after the time it carries a decision is there for all to see: far longer than that takes.
-const COMMITS_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// What came of looking at what there is, or at a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,131 +115,6 @@ impl PgJournal {
         };
         self.within(sealing).await
     }
-}
-
-/// What a walk over verifications came by.
-struct Found {
-    leaves: Vec<Leaf>,
-    through: Uuid,
-    is_all: bool,
-    first_open: Option<Uuid>,
-}
-
-/// Goes through the verifications from there on for those that have ended and were never sealed.
-///
-/// In portions by the primary key, whatever a planner thinks of it: a join with all that was ever sealed takes ever longer.
-async fn ended(connection: &mut PgConnection, from: Place) -> Result<Found, JournalError> {
-    let mut found = Found {
-        leaves: Vec::new(),
-        through: from.0,
-        is_all: false,
-        first_open: None,
-    };
-    for _ in 0..LOOKED_AT / PORTION {
-        let began = Instant::now();
-        let portion = room(&found.leaves).min(PORTION);
-        let rows = sqlx::query(
-            "SELECT v.id, v.ended_at IS NULL AS is_open, l.is_sealed IS NOT NULL AS is_sealed
-             FROM (SELECT id, ended_at FROM assay.verification WHERE id > $1 ORDER BY id LIMIT $2) v
-             LEFT JOIN LATERAL (SELECT true AS is_sealed FROM assay.checkpoint_leaf l
-                                WHERE l.verification_id = v.id LIMIT 1) l ON true
-             ORDER BY v.id",
-        )
-        .bind(found.through)
-        .bind(i64::try_from(portion).unwrap_or(i64::MAX))
-        .fetch_all(&mut *connection)
-        .await?;
-        let mut unsealed = Vec::new();
-        for row in &rows {
-            found.through = row.try_get("id")?;
-            if row.try_get("is_open")? {
-                found.first_open.get_or_insert(found.through);
-            } else if !row.try_get::<bool, _>("is_sealed")? {
-                unsealed.push(found.through);
-            }
-        }
-        found.leaves.extend(leaves(connection, &unsealed).await?);
-        found.is_all = rows.len() < portion;
-        if found.is_all || room(&found.leaves) == 0 {
-            break;
-        }
-        give_way(began).await;
-    }
-    Ok(found)
-}
-
-/// What was sealed before its decision was published, and published since shortly before `since`.
-async fn published(
-    connection: &mut PgConnection,
-    since: Option<Timestamp>,
-    room: usize,
-) -> Result<Vec<Leaf>, JournalError> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "SELECT d.verification_id FROM assay.decision d
-         WHERE d.trigger = 'dispute'
-           AND d.decided_at >= coalesce($1, '-infinity'::timestamptz) - $2 * interval '1 ms'
-           AND EXISTS (SELECT FROM assay.checkpoint_leaf l WHERE l.verification_id = d.verification_id)
-           AND NOT EXISTS (SELECT FROM assay.checkpoint_leaf l
-                           WHERE l.verification_id = d.verification_id AND l.decision IS NOT NULL)
-         ORDER BY d.verification_id LIMIT $3",
-    )
-    .bind(since.map(Time))
-    .bind(milliseconds(COMMITS_WITHIN))
-    .bind(i64::try_from(room).unwrap_or(i64::MAX))
-    .fetch_all(&mut *connection)
-    .await?;
-    let mut published = Vec::new();
-    for some in ids.chunks(PORTION) {
-        published.extend(leaves(connection, some).await?);
-    }
-    Ok(published)
-}
-
-/// Leaves that a checkpoint can still take.
-fn room(leaves: &[Leaf]) -> usize {
-    (LARGEST_CHECKPOINT as usize).saturating_sub(leaves.len())
-}
-
-/// How these ended, and what they decided.
-async fn leaves(connection: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Leaf>, JournalError> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let decided = decisions(connection, ids).await?;
-    let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "{SELECT_VERIFICATION} WHERE v.id = ANY ($1) AND v.ended_at IS NOT NULL ORDER BY v.id"
-    )))
-    .bind(ids)
-    .fetch_all(connection)
-    .await?;
-    let leaf = |row| {
-        let row = verification(row)?;
-        Ok(Leaf {
-            verification_id: row.id,
-            head: row.head,
-            state: row.outcome.unwrap_or_default(),
-            decision: decided.get(&row.id.uuid()).copied(),
-        })
-    };
-    rows.iter().map(leaf).collect()
-}
-
-/// Digests of what these decided.
-async fn decisions(
-    connection: &mut PgConnection,
-    ids: &[Uuid],
-) -> Result<HashMap<Uuid, Digest>, JournalError> {
-    let mut decided = HashMap::new();
-    let mut rows =
-        sqlx::query("SELECT verification_id, message FROM assay.decision WHERE verification_id = ANY ($1)")
-            .bind(ids)
-            .fetch(connection);
-    // One at a time: messages are long, and only a digest of each is kept.
-    while let Some(row) = rows.try_next().await? {
-        let message: &[u8] = row.try_get("message")?;
-        decided.insert(row.try_get("verification_id")?, decision_digest(message));
-    }
-    Ok(decided)
 }
 
 /// Waits for as long as the work since `began` took: of a busy deployment's processors, sealing takes half of one at most, and
