@@ -169,3 +169,24 @@ proptest::proptest! {
         }
     }
 }
+
+proptest::proptest! {
+    /// A dispute months later, and the audit, compare the digest of what was kept with the one that was signed.
+    #[test]
+    fn a_plan_keeps_its_digest_in_the_database_whatever_digits_its_numbers_have(
+        threshold in 0.001..1.0,
+        weight in 0.001..1_000.0,
+    ) {
+        let folders = assay::plan::PlanFolders {
+            plans: "".into(), checks: "".into(), prompts: "".into(), kinds: assay::graders::rules(),
+        };
+        let grader = serde_json::json!({
+            "name": "g", "kind": "diff", "weight": weight, "compare": "exact", "expected": {"text": "x"},
+        });
+        let plan = folders.load_inline(serde_json::json!({"threshold": threshold, "graders": [grader]})).unwrap();
+        let mut kept = assay::plan::KeptPlan::of(&plan);
+        kept.settings = serde_json::from_str(&kept.settings.to_string()).unwrap();
+        proptest::prop_assert_eq!(kept.computed_digest().unwrap(), plan.digest);
+        proptest::prop_assert_eq!(folders.restore(&kept).unwrap().digest, plan.digest);
+    }
+}
