@@ -13,6 +13,7 @@ mod submission;
 mod suspects;
 mod sweeper;
 mod tally;
+mod unconfirmed;
 mod work;
 
 pub(crate) use deployment::{Deployment, Process};

@@ -1,0 +1,58 @@
+//! A queue that confirms nothing, as RabbitMQ 3.10 has them now and then after a kill -9.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::deployment::Deployment;
+use super::submission::mixed;
+
+/// Longer than an outcome's delivery waits for its confirmation, twice, and than the sweeper waits to publish it again.
+const WAIT: Duration = Duration::from_secs(150);
+
+/// Suspends or resumes the process that is the outcomes' queue of this test.
+fn settle_queue(deployment: &Deployment, what: &str) {
+    let (_, host) = deployment.urls.amqp.rsplit_once('/').unwrap();
+    let servers = std::env::var("ASSAY_TEST_SERVERS").unwrap();
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers"))
+        .args(["ctl", &servers, "eval"])
+        .arg(format!("sys:{what}('{host}_assay.settle')."))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.trim() == "ok", "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_that_nobody_confirms_hold_no_other_job_back_and_are_published_in_the_end() {
+    let deployment = Deployment::new().await;
+    let submissions: Vec<_> = mixed("j", 10)
+        .into_iter()
+        .filter(|submission| submission.plan.as_deref() != Some("judged"))
+        .take(4)
+        .collect();
+    deployment.insert(&submissions).await;
+    deployment.configure(|config| config.replace("[pool]\n", "[pool]\nin_flight = 2\n"));
+    tokio::task::block_in_place(|| settle_queue(&deployment, "suspend"));
+    let worker = deployment.worker().await;
+    deployment.publish(&submissions).await;
+    deployment
+        .until("all are decided, two at a time", WAIT, async || {
+            deployment.count("SELECT count(*) FROM assay.decision").await == 4
+        })
+        .await;
+    let confirmed = "SELECT count(*) FROM assay.claim WHERE state = 'decided' AND due_at IS NULL";
+    assert_eq!(
+        deployment.count(confirmed).await,
+        0,
+        "nobody has confirmed anything"
+    );
+
+    tokio::task::block_in_place(|| settle_queue(&deployment, "resume"));
+    deployment
+        .until("all are confirmed", WAIT, async || {
+            deployment.count(confirmed).await == 4
+        })
+        .await;
+    assert!(worker.terminate().success());
+    assert_eq!(deployment.count("SELECT count(*) FROM assay.decision").await, 4);
+}
