@@ -125,6 +125,7 @@ impl GroupWriter {
         let mut own = Apart::of(&journal);
         tokio::spawn(async move {
             let mut waiting = Vec::new();
+            let mut holed = HashSet::new();
             let mut ticks = between_statements();
             while let Some(first) = queue.recv().await {
                 ticks.tick().await;
@@ -134,7 +135,7 @@ impl GroupWriter {
                 {
                     waiting.push(next);
                 }
-                write_all(&mut own, lease, &metrics, &mut waiting).await;
+                write_all(&mut own, (lease, &metrics), &mut holed, &mut waiting).await;
             }
             own.close().await;
         });
@@ -181,6 +182,10 @@ impl GroupWriter {
     }
 }
 
+fn hole() -> JournalError {
+    JournalError::Lost("entries of this verification could not be written".to_owned())
+}
+
 fn ended() -> JournalError {
     JournalError::Lost("the writer has ended".to_owned())
 }
@@ -203,10 +208,21 @@ impl Batch {
     }
 }
 
-async fn write_all(own: &mut Apart, lease: Duration, metrics: &Metrics, waiting: &mut Vec<Write>) {
+/// Writes all that waits. `holed` are verifications of which entries could not be written: nothing of them is written after those,
+/// least of all an end, since a receipt would sign a log that nobody can show.
+async fn write_all(
+    own: &mut Apart,
+    (lease, metrics): (Duration, &Metrics),
+    holed: &mut HashSet<Uuid>,
+    waiting: &mut Vec<Write>,
+) {
     let mut batch = Batch::default();
     for write in waiting.drain(..) {
         match write {
+            Write::Entries { of, fenced, .. } if holed.contains(&of.id.uuid()) => fenced.cancel(),
+            Write::End { ending, told, .. } if holed.remove(&ending.of.id.uuid()) => {
+                let _ = told.send(Err(hole()));
+            }
             Write::Entries { of, links, fenced } => {
                 batch.links += links.len();
                 batch.entries.push((of, links, fenced));
@@ -223,11 +239,11 @@ async fn write_all(own: &mut Apart, lease: Duration, metrics: &Metrics, waiting:
             }
         }
         if batch.is_full() {
-            flush(own, metrics, std::mem::take(&mut batch)).await;
+            flush(own, metrics, holed, std::mem::take(&mut batch)).await;
         }
     }
     if !batch.is_empty() {
-        flush(own, metrics, batch).await;
+        flush(own, metrics, holed, batch).await;
     }
 }
 
@@ -251,7 +267,7 @@ async fn lengthen(
 
 /// Writes the batch and tells everybody what became of theirs. Trouble that passes is waited out: nobody's work is lost
 /// because the database restarts. Where a row breaks the statement, each verification is written alone.
-async fn flush(own: &mut Apart, metrics: &Metrics, batch: Batch) {
+async fn flush(own: &mut Apart, metrics: &Metrics, holed: &mut HashSet<Uuid>, batch: Batch) {
     let began = Instant::now();
     let entries: Vec<_> = batch.entries.iter().map(|(of, links, _)| (of, links)).collect();
     let ends: Vec<_> = batch
@@ -276,11 +292,19 @@ async fn flush(own: &mut Apart, metrics: &Metrics, batch: Batch) {
             for (of, links, fenced) in batch.entries {
                 match write_patiently(own, &[(&of, &links)], &[], Repeated(true)).await {
                     Ok(held) if held.contains(&of.id.uuid()) => {}
+                    Ok(_) => fenced.cancel(),
                     // A log with a hole is none: the verification ends here.
-                    Ok(_) | Err(_) => fenced.cancel(),
+                    Err(_) => {
+                        holed.insert(of.id.uuid());
+                        fenced.cancel();
+                    }
                 }
             }
             for (ending, links, told) in batch.ends {
+                if holed.remove(&ending.of.id.uuid()) {
+                    let _ = told.send(Err(hole()));
+                    continue;
+                }
                 let written = write_patiently(own, &[], &[(&ending, &links)], Repeated(true)).await;
                 let _ = told.send(written.map(|held| held.contains(&ending.of.id.uuid())));
             }

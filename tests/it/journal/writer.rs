@@ -127,6 +127,38 @@ async fn an_entry_that_breaks_the_batch_fails_its_own_verification_only() {
     assert_eq!(running, 1);
 }
 
+/// Its receipt would sign a log that nobody can show.
+#[tokio::test]
+async fn a_verification_with_entries_that_could_not_be_written_does_not_end() {
+    for apart in [false, true] {
+        let (_database, journal) = journal().await;
+        let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+        let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
+        let (new, mut chain) = held(&claims, "j").await;
+        let fenced = CancellationToken::new();
+        for text in ["nul \0", "{}"] {
+            let entries = links(&mut chain, &[text]);
+            writer
+                .entries(written(&new), entries, fenced.clone())
+                .await
+                .unwrap();
+            if apart {
+                fenced.cancelled().await;
+            }
+        }
+        let last = links(&mut chain, &["{}"]);
+        let mut end = ending(&new, decided());
+        end.chain = chain;
+        assert!(writer.end(end, last).await.is_err(), "{apart}");
+        assert!(fenced.is_cancelled());
+        let decisions: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.decision")
+            .fetch_one(&journal.pool())
+            .await
+            .unwrap();
+        assert_eq!(decisions, 0, "{apart}");
+    }
+}
+
 #[tokio::test]
 async fn a_lease_is_lengthened_only_for_whoever_holds_it() {
     let (_database, journal) = journal().await;
