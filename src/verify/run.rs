@@ -1,27 +1,18 @@
 //! Runs a plan over a submission whose attachments are collected.
 
-use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, timeout_at};
 
+use super::conclude::{conclude, failed_gates};
+use super::grade::{Graded, MAX_REASON_BYTES, grade, tell_report};
 use crate::entry::{Audience, is_invisible};
 use crate::graders::{self, Context, Grader, Tools};
-use crate::outcome::{Decision, GraderEnd, GraderReport, Outcome, Verification};
-use crate::plan::{Plan, PlannedGrader, Stage};
+use crate::outcome::{GraderEnd, GraderReport, Verification};
+use crate::plan::{Plan, Stage};
 use crate::submission::{Fault, FileRole, Submission};
-use crate::verdict::{ErrorKind, GradeError, Provenance, Recourse, Score, Verdict};
-
-/// Most bytes of a public reason: outcomes carry one for each grader, and messages are small.
-const MAX_REASON_BYTES: usize = 2 * 1024;
-
-/// What a grader came to, and how many milliseconds it took.
-type Graded = (Result<Verdict, GradeError>, u64);
+use crate::verdict::{ErrorKind, GradeError, Recourse, Score};
 
 /// Runs the plan over the submission: the built-in gate on the hand-in, then the deterministic graders side by
 /// side, then, only if no gate has failed, the judges side by side.
@@ -75,7 +66,7 @@ pub async fn verify_with(
             .map(|(index, (planned, grader))| async move {
                 (
                     index,
-                    run(planned, grader.as_ref(), submission, plan, context).await,
+                    grade(planned, grader.as_ref(), submission, plan, context).await,
                 )
             })
             .collect();
@@ -159,113 +150,6 @@ async fn reject_hand_in(
     verification
 }
 
-/// Runs one grader: its panic, the deadline and a cancellation become grade errors, and its verdict is told
-/// while its neighbours still run.
-async fn run(
-    planned: &PlannedGrader,
-    grader: &dyn Grader,
-    submission: &Submission,
-    plan: &Plan,
-    context: &Context,
-) -> Graded {
-    let started = Instant::now();
-    let context = Context {
-        log: context.log.speaking(&planned.name),
-        ..context.clone()
-    };
-    let grading = AssertUnwindSafe(grader.grade(submission, &context)).catch_unwind();
-    let result = tokio::select! {
-        biased;
-        () = context.cancel.cancelled() => {
-            Err(GradeError::new(ErrorKind::Cancelled, "called off while it ran"))
-        }
-        ended = timeout_at(context.deadline, grading) => match ended {
-            Ok(Ok(result)) => result,
-            Ok(Err(panic)) => Err(GradeError::new(ErrorKind::GraderPanicked, panic_text(panic.as_ref()))),
-            Err(_) => Err(GradeError::new(
-                ErrorKind::DeadlineExceeded,
-                "the verification's deadline passed while it ran",
-            )),
-        },
-    };
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if let Ok(verdict) = &result {
-        for evidence in &verdict.evidence {
-            let audience = if plan.reveal {
-                Audience::Public
-            } else {
-                evidence.audience
-            };
-            context
-                .log
-                .info(audience, format!("{}:\n{}", evidence.label, evidence.text))
-                .await;
-        }
-    }
-    let graded = (result, millis);
-    tell_report(&report(planned, Some(&graded), &context), &context).await;
-    if let (Ok(verdict), _) = &graded
-        && verdict.provenance != Provenance::default()
-    {
-        // What ran, for whoever wants the same again: a dispute compares fuel, interpreter and model.
-        let content = json!({"grader": planned.name, "ran": verdict.provenance});
-        context.log.result(Audience::Operator, &content).await;
-    }
-    if let (Err(error), _) = &graded {
-        let text = format!("could not judge, {}: {}", error.kind, error.message);
-        context.log.info(Audience::Operator, text).await;
-    }
-    graded
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    let text = text
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    format!("panicked, a defect of ours: {text}")
-}
-
-async fn tell_report(report: &GraderReport, context: &Context) {
-    let content = json!({
-        "grader": report.name,
-        "kind": report.kind,
-        "verdict": report.verdict,
-        "score": report.score,
-        "reason": report.reason,
-    });
-    context.log.result(Audience::Public, &content).await;
-}
-
-fn report(planned: &PlannedGrader, graded: Option<&Graded>, context: &Context) -> GraderReport {
-    let (verdict, score, reason, millis) = match graded {
-        None => (GraderEnd::Skipped, None, "not asked".to_owned(), 0),
-        Some((Ok(verdict), millis)) => {
-            let end = if verdict.passed {
-                GraderEnd::Pass
-            } else {
-                GraderEnd::Fail
-            };
-            (end, Some(verdict.score), verdict.reason.clone(), *millis)
-        }
-        Some((Err(error), millis)) => {
-            let reason = match error.recourse() {
-                Recourse::Transient => format!("could not judge ({}): tried again later", error.kind),
-                Recourse::Permanent => format!("could not judge ({}): a person will look at it", error.kind),
-            };
-            (GraderEnd::Error, None, reason, *millis)
-        }
-    };
-    GraderReport {
-        name: planned.name.clone(),
-        kind: planned.kind.to_owned(),
-        verdict,
-        score,
-        reason: context.log.clean_within(&reason, MAX_REASON_BYTES),
-        millis,
-    }
-}
-
 /// The error that decides what becomes of the whole: one that stays before one that passes, for coming back
 /// would not mend it.
 fn worst_error(results: &[Option<Graded>]) -> Option<GradeError> {
@@ -279,86 +163,4 @@ fn worst_error(results: &[Option<Graded>]) -> Option<GradeError> {
         .find(|error| error.recourse() == Recourse::Permanent)
         .or_else(|| errors().next());
     worst.cloned()
-}
-
-fn failed_gates<'a>(plan: &'a Plan, results: &'a [Option<Graded>]) -> impl Iterator<Item = &'a str> {
-    plan.graders.iter().zip(results).filter_map(|(planned, graded)| {
-        let (result, _) = graded.as_ref()?;
-        let failed = planned.gate && result.as_ref().is_ok_and(|verdict| !verdict.passed);
-        failed.then_some(planned.name.as_str())
-    })
-}
-
-/// Ends without a decision and tells so: also for whoever meets trouble before the graders do.
-pub async fn undecided(error: GradeError, graders: Vec<GraderReport>, context: &Context) -> Verification {
-    let message = context.log.clean(&error.message);
-    let error = GradeError { message, ..error };
-    let content = json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
-    context.log.result(Audience::Public, &content).await;
-    let text = format!("no decision, {}: {}", error.kind, error.message);
-    context.log.info(Audience::Operator, text).await;
-    Verification {
-        decision: Err(error),
-        graders,
-        runtimes: BTreeMap::new(),
-    }
-}
-
-/// Adds up, and tells the decision. Verified needs every grader asked, every gate passed and the threshold
-/// reached.
-async fn conclude(
-    submission: &Submission,
-    plan: &Plan,
-    results: Vec<Option<Graded>>,
-    errors: Result<(), GradeError>,
-    context: &Context,
-) -> Verification {
-    let graders = plan.graders.iter().zip(&results);
-    let graders = graders
-        .map(|(planned, graded)| report(planned, graded.as_ref(), context))
-        .collect();
-    if let Err(error) = errors {
-        return undecided(error, graders, context).await;
-    }
-    let scores = plan.graders.iter().zip(&results).map(|(planned, graded)| {
-        let verdict = graded.as_ref().and_then(|(result, _)| result.as_ref().ok());
-        (
-            verdict.map_or(Score::ZERO, |verdict| verdict.score),
-            planned.weight,
-        )
-    });
-    let score = Score::weighted_mean(scores);
-    let everyone_asked = results.iter().all(Option::is_some);
-    let gates_passed = failed_gates(plan, &results).next().is_none();
-    let verified = everyone_asked && gates_passed && score.as_f64() >= plan.threshold;
-    let decision = Decision {
-        outcome: if verified {
-            Outcome::Verified
-        } else {
-            Outcome::Retry
-        },
-        score,
-        threshold: plan.threshold,
-        plan: plan.reference(),
-        submission: submission.digest,
-        evidence: submission.evidence,
-    };
-    let content = json!({
-        "outcome": decision.outcome,
-        "score": decision.score,
-        "threshold": decision.threshold,
-        "plan": decision.plan,
-        "submission": decision.submission,
-        "evidence": decision.evidence,
-    });
-    context.log.result(Audience::Public, &content).await;
-    let runtimes = plan.graders.iter().zip(&results).filter_map(|(planned, graded)| {
-        let (verdict, _) = graded.as_ref()?;
-        Some((planned.name.clone(), verdict.as_ref().ok()?.provenance.runtime?))
-    });
-    Verification {
-        decision: Ok(decision),
-        graders,
-        runtimes: runtimes.collect(),
-    }
 }
