@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::load::Files;
+use super::check::Files;
 use super::{DigestedGrader, Issue, Plan, PlanError, PlanFile, PlanFolders, digest_of};
 use crate::digest::Digest;
 

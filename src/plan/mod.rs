@@ -4,7 +4,9 @@
 //! anything is spent, and carries the content of every file that it names, so that its digest says everything
 //! that decides a verdict and an old plan can be run again after the files have changed.
 
+mod check;
 mod error;
+mod folders;
 mod inline;
 mod kept;
 mod load;
@@ -21,9 +23,9 @@ use serde_json::Value;
 
 use crate::digest::{Digest, FieldHasher};
 pub use error::{Issue, PlanError};
+pub use folders::PlanFolders;
 pub use inline::InlineRules;
 pub use kept::{KeptFile, KeptPlan};
-pub use load::PlanFolders;
 pub use locate::line_at;
 pub use schema::{merged, plan_schema};
 

@@ -4,7 +4,7 @@ use schemars::{JsonSchema as _, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::KindRules;
-use super::load::{GraderText, PlanText};
+use super::check::{GraderText, PlanText};
 
 /// The schema of a plan whose graders are of these kinds. Says the shape of a plan; what it says beyond (files that exist,
 /// unique names, options that fit the comparator) is `assay plan check`'s business.
