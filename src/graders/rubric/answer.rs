@@ -7,13 +7,11 @@
 //! Nothing is searched for and nothing is guessed: an object that stands between other texts may have been
 //! written by the submitter.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::criterion::{Criterion, EvidenceWanted};
+use super::members::Members;
 
 /// Longest answer that is read, in bytes. A hundred criteria with a paragraph each take a fifth of it.
 pub(super) const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -189,33 +187,6 @@ fn answer(criterion: &Criterion, keys: &[(String, Value)]) -> Result<Answer, Ans
         reason: reason.to_owned(),
         evidence: evidence.map(str::to_owned),
     })
-}
-
-/// An object's members in the order written, also those whose key stands there twice.
-struct Members<T>(Vec<(String, T)>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Members<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for MembersVisitor<T> {
-            type Value = Members<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor(PhantomData))
-    }
 }
 
 #[cfg(test)]

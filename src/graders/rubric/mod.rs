@@ -23,6 +23,7 @@ mod keeper;
 mod kept;
 mod listener;
 mod live;
+mod members;
 mod met;
 mod model;
 mod money;
