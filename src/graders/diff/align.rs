@@ -2,13 +2,13 @@
 //!
 //! Finding the least difference of two sequences takes time that grows with its square, which a stranger can
 //! choose. What is found here is good, not least: as long as both sides agree they are followed item by item; where
-//! they part, a short look ahead finds the next pair of items that agree, and failing that a block of up to
-//! [`BLOCK_ITEMS`] items of each side is aligned as a whole. Both have a budget, counted and not timed; when it is spent,
-//! items are paired by position. Whether the sequences are the same is exact; how alike they are is a lower bound.
+//! they part, a short look ahead finds the next pair of items that agree, and failing that a block of items of each side
+//! is aligned as a whole. Both have a budget, counted and not timed; when it is spent, items are paired by position.
+//! Whether the sequences are the same is exact; how alike they are is a lower bound.
 
-use std::hash::{DefaultHasher, Hasher};
-
-use super::items::{Items, Unit};
+use super::align_block::{align_block, block};
+use super::align_path::{Path, Step};
+use super::items::Items;
 use super::rules::Rules;
 
 /// How many items a short look ahead passes over, both sides together.
@@ -17,25 +17,8 @@ const LOOK_AHEAD: usize = 6;
 const RUN: usize = 2;
 /// Comparisons of 16 bytes that may be spent on looking ahead.
 const LOOK_AHEAD_WORK: usize = 8_000_000;
-const BLOCK_ITEMS: usize = 4096;
-const BLOCK_BYTES: usize = 256 * 1024;
-/// Pieces are cut by chance, so that as many of them may be more or less text; a block of them is so many bytes instead.
-const BLOCK_BYTES_OF_PIECES: usize = 32 * 1024;
 /// How many items may be aligned in blocks, both sides together.
 const BLOCK_WORK: usize = 4_000_000;
-/// How many places of a repeated item are considered within a block.
-const CANDIDATES: usize = 8;
-
-/// One step of an alignment, in the order of both texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step<'e, 'a> {
-    /// The items belong together.
-    Same(&'e [u8], &'a [u8]),
-    /// An expected item that the actual text lacks here.
-    Missing(&'e [u8]),
-    /// An actual item that is not expected here.
-    Extra(&'a [u8]),
-}
 
 /// Walks both sequences to their ends. There is no `Missing` and no `Extra` if and only if they are the same.
 pub(super) fn align<'e, 'a>(
@@ -71,42 +54,6 @@ pub(super) fn align<'e, 'a>(
     }
 }
 
-/// What to do with the next items: pairs that belong together, ascending on both sides, and how many to pass in all.
-struct Path {
-    pairs: Vec<(usize, usize)>,
-    expected: usize,
-    actual: usize,
-}
-
-impl Path {
-    fn walk<'e, 'a>(
-        &self,
-        expected: &mut Items<'e>,
-        actual: &mut Items<'a>,
-        visit: &mut impl FnMut(Step<'e, 'a>),
-    ) {
-        let (mut passed, mut others_passed) = (0, 0);
-        for (index, other_index) in self.pairs.iter().copied() {
-            expected
-                .take(index - passed)
-                .for_each(|item| visit(Step::Missing(item)));
-            actual
-                .take(other_index - others_passed)
-                .for_each(|item| visit(Step::Extra(item)));
-            if let (Some(item), Some(other)) = (expected.next(), actual.next()) {
-                visit(Step::Same(item, other));
-            }
-            (passed, others_passed) = (index + 1, other_index + 1);
-        }
-        expected
-            .take(self.expected - passed)
-            .for_each(|item| visit(Step::Missing(item)));
-        actual
-            .take(self.actual - others_passed)
-            .for_each(|item| visit(Step::Extra(item)));
-    }
-}
-
 struct Search<'r> {
     rules: &'r Rules,
     work: usize,
@@ -123,7 +70,7 @@ impl Search<'_> {
         }
         let (items, others) = (block(expected), block(actual));
         self.items = self.items.saturating_sub(items.len() + others.len());
-        Some(self.align_block(&items, &others))
+        Some(align_block(&items, &others, self.rules))
     }
 
     fn look_ahead(&mut self, expected: Items<'_>, actual: Items<'_>) -> Option<Path> {
@@ -172,90 +119,6 @@ impl Search<'_> {
             _ => false,
         })
     }
-
-    /// The longest chain of pairs among each item's nearest few candidates (Hunt and Szymanski's method), or the pairs by
-    /// position where these are more, as they are when numbers agree within a tolerance only.
-    fn align_block(&self, items: &[&[u8]], others: &[&[u8]]) -> Path {
-        let mut pairs = self.longest_chain(items, others);
-        let by_position = |index: &usize| self.rules.same(items[*index], others[*index]);
-        let level = (0..items.len().min(others.len()))
-            .filter(by_position)
-            .map(|index| (index, index));
-        let level = level.collect::<Vec<_>>();
-        if level.len() > pairs.len() {
-            pairs = level;
-        }
-        let (expected, actual) = match pairs.last() {
-            // Going on right behind the last pair keeps what follows in step; the block must be half passed, though, lest
-            // the work grow with the square.
-            Some((last, other_last)) if 2 * last >= items.len() || 2 * other_last >= others.len() => {
-                (last + 1, other_last + 1)
-            }
-            _ => (items.len(), others.len()),
-        };
-        Path {
-            pairs,
-            expected,
-            actual,
-        }
-    }
-
-    fn longest_chain(&self, items: &[&[u8]], others: &[&[u8]]) -> Vec<(usize, usize)> {
-        struct Link {
-            pair: (usize, usize),
-            before: Option<usize>,
-        }
-        let mut places = others
-            .iter()
-            .enumerate()
-            .map(|(index, other)| (self.digest(other), index))
-            .collect::<Vec<_>>();
-        places.sort_unstable();
-        let mut links: Vec<Link> = Vec::new();
-        // For each length of chain, the link that ends such a chain earliest in `others`.
-        let mut ends: Vec<usize> = Vec::new();
-        for (index, item) in items.iter().enumerate() {
-            let digest = self.digest(item);
-            let of_item = places.partition_point(|place| place.0 < digest)
-                ..places.partition_point(|place| place.0 <= digest);
-            let nearest = places[of_item.clone()].partition_point(|place| place.1 < index);
-            let first = nearest
-                .saturating_sub(CANDIDATES / 2)
-                .min(of_item.len().saturating_sub(CANDIDATES));
-            let candidates = places[of_item].iter().skip(first).take(CANDIDATES);
-            // Backwards, so that an item does not follow itself.
-            for (_, other_index) in candidates.copied().rev() {
-                if !self.rules.same(item, others[other_index]) {
-                    continue;
-                }
-                let length = ends.partition_point(|end| links[*end].pair.1 < other_index);
-                let before = length.checked_sub(1).map(|shorter| ends[shorter]);
-                links.push(Link {
-                    pair: (index, other_index),
-                    before,
-                });
-                let link = links.len() - 1;
-                match ends.get_mut(length) {
-                    Some(end) => *end = link,
-                    None => ends.push(link),
-                }
-            }
-        }
-        let mut chain = Vec::with_capacity(ends.len());
-        let mut next = ends.last().copied();
-        while let Some(link) = next {
-            chain.push(links[link].pair);
-            next = links[link].before;
-        }
-        chain.reverse();
-        chain
-    }
-
-    fn digest(&self, item: &[u8]) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.rules.hash(item, &mut hasher);
-        hasher.finish()
-    }
 }
 
 fn first_items(mut items: Items<'_>) -> ([&[u8]; LOOK_AHEAD + RUN], usize) {
@@ -268,24 +131,11 @@ fn first_items(mut items: Items<'_>) -> ([&[u8]; LOOK_AHEAD + RUN], usize) {
     (first, count)
 }
 
-fn block(items: Items<'_>) -> Vec<&[u8]> {
-    let most_bytes = match items.unit() {
-        Unit::Piece => BLOCK_BYTES_OF_PIECES,
-        _ => BLOCK_BYTES,
-    };
-    let mut bytes = 0;
-    let within = |item: &&[u8]| {
-        let first = bytes == 0;
-        bytes += item.len() + 1;
-        first || bytes <= most_bytes
-    };
-    items.take(BLOCK_ITEMS).take_while(within).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::items::Unit;
     use super::*;
 
     fn steps(expected: &str, actual: &str) -> String {

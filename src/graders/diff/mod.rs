@@ -25,6 +25,8 @@
 //! - Case is ignored by lowering each character on its own (`É` is `é`; `ß` is not `ss`).
 
 mod align;
+mod align_block;
+mod align_path;
 mod comparator;
 mod comparison;
 mod difference;

@@ -1,6 +1,7 @@
 //! The comparators `lines` and `tokens`: items in order.
 
-use super::align::{Step, align};
+use super::align::align;
+use super::align_path::Step;
 use super::comparison::{Comparison, counted, share};
 use super::difference::{Window, unified};
 use super::escape::quoted;

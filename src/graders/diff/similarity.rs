@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::align::{Step, align};
+use super::align::align;
+use super::align_path::Step;
 use super::comparison::{Comparison, share};
 use super::exact;
 use super::items::{Items, Unit, common_prefix, common_suffix, offset_of, without_bom};
