@@ -37,6 +37,7 @@ mod items;
 mod json;
 mod json_parser;
 mod json_tape;
+mod json_walk;
 mod number;
 mod options;
 mod pointer;
