@@ -1,93 +1,16 @@
 //! Claims: who may grade a submission.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use assay::digest::Digest;
-use assay::entry::VerificationId;
 use assay::job::JobId;
 use assay::journal::{
-    Cause, Chain, ClaimAnswer, Claims, Ending, EndingState, GroupWriter, Held, Journal as _, NewClaim,
-    NewParked, NewVerification, PgJournal, SUSPECT_AFTER, Unplanned, Written, verify_chain,
+    ClaimAnswer, Claims, EndingState, GroupWriter, Held, Journal as _, SUSPECT_AFTER, Unplanned, verify_chain,
 };
 use assay::metrics::Metrics;
-use assay::outcome::Outcome;
-use assay::plan::PlanRef;
-use jiff::Timestamp;
 
-use crate::servers::{TestDatabase, database};
-
-/// Long enough for every test, so that only those which want to see it end see it end.
-pub(super) const LEASE: Duration = Duration::from_secs(60);
-
-pub(super) async fn journal() -> (TestDatabase, PgJournal) {
-    let database = database().await;
-    let journal = PgJournal::connect(&database.url, 6).await.unwrap();
-    journal.set_up().await.unwrap();
-    (database, journal)
-}
-
-pub(super) fn claim(job: &str, submission: &[u8]) -> NewClaim {
-    NewClaim {
-        verification: NewVerification {
-            id: VerificationId::new(),
-            job_id: JobId::new(job),
-            attempt: 0,
-            cause: Cause::Submission,
-            plan: PlanRef {
-                name: "p".into(),
-                digest: Digest::of(b"plan"),
-            },
-            submission: Digest::of(submission),
-            started_at: Timestamp::from_second(1).unwrap(),
-        },
-        plan_choice: Digest::of(b"choice"),
-        message: Arc::new(b"{}".to_vec()),
-        traceparent: None,
-        has_judge: false,
-    }
-}
-
-pub(super) fn written(claim: &NewClaim) -> Written {
-    Written {
-        id: claim.verification.id,
-        job_id: claim.verification.job_id.clone(),
-        attempt: claim.verification.attempt,
-    }
-}
-
-pub(super) fn ending(claim: &NewClaim, state: EndingState) -> Ending {
-    Ending {
-        of: written(claim),
-        outcome: match state {
-            EndingState::Decided { outcome, .. } => outcome.as_str(),
-            EndingState::Waits { .. } | EndingState::Parked { .. } => "error",
-            EndingState::Closed => "closed",
-        },
-        state,
-        error: None,
-        chain: Chain::new(claim.verification.chain_start()),
-        at: Timestamp::from_second(2).unwrap(),
-    }
-}
-
-pub(super) fn decided() -> EndingState {
-    EndingState::Decided {
-        outcome: Outcome::Verified,
-        message: b"{\"outcome\":\"verified\"}".to_vec(),
-        traceparent: Some("00-1-1-01".into()),
-    }
-}
-
-/// As if so much time had passed since: leases run on the database's clock.
-pub(super) async fn lease_ends(journal: &PgJournal) {
-    sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 second'")
-        .execute(&journal.pool())
-        .await
-        .unwrap();
-}
+use super::{LEASE, claim, decided, ending, journal, lease_ends, written};
 
 fn first() -> ClaimAnswer {
     ClaimAnswer::Held(Held {
@@ -299,43 +222,6 @@ fn received(answer: &ClaimAnswer) -> Duration {
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_graded_is_parked_once_however_often_it_comes() {
-    let (_database, journal) = journal().await;
-    let parked = NewParked {
-        about: None,
-        reason: "undecodable",
-        detail: "no JSON".into(),
-        message: b"x".to_vec(),
-        digest: Digest::of(b"x"),
-    };
-    for is_new in [true, false, false] {
-        assert_eq!(journal.park(&parked).await.unwrap(), is_new, "counted once");
-    }
-    let rows = journal.parked(false, 9).await.unwrap();
-    assert_eq!(rows.len(), 1);
-    let (open, _) = journal.parked_open().await.unwrap();
-    assert_eq!(open, 1);
-    assert!(
-        journal
-            .close_parked(rows[0].id, false, ("me", "a test"))
-            .await
-            .unwrap()
-    );
-    assert_eq!(journal.parked(false, 9).await.unwrap(), []);
-    assert_eq!(
-        journal.parked(true, 9).await.unwrap().len(),
-        1,
-        "closed rows are kept"
-    );
-    journal.park(&parked).await.unwrap();
-    assert_eq!(
-        journal.parked(false, 9).await.unwrap().len(),
-        1,
-        "and the message may come again"
-    );
-}
-
-#[tokio::test]
 async fn a_claim_that_breaks_the_batch_does_not_take_its_neighbours_along() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal, "w".into(), LEASE);
@@ -359,36 +245,4 @@ async fn a_claim_that_breaks_the_batch_does_not_take_its_neighbours_along() {
             assert_eq!(answer.unwrap(), first(), "{number}");
         }
     }
-}
-
-#[tokio::test]
-async fn what_was_parked_as_lost_is_closed_once_its_message_came_after_all() {
-    let (_database, journal) = journal().await;
-    for (job, reason) in [
-        ("late", "message-lost"),
-        ("lost", "message-lost"),
-        ("late", "undecodable"),
-    ] {
-        let parked = NewParked {
-            about: Some((JobId::new(job), 0)),
-            reason,
-            detail: "d".to_owned(),
-            message: b"{}".to_vec(),
-            digest: Digest::of(job.as_bytes()),
-        };
-        journal.park(&parked).await.unwrap();
-    }
-    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    claims.claim(claim("late", b"s")).await.unwrap();
-    assert_eq!(journal.close_found().await.unwrap(), 1);
-    assert_eq!(journal.close_found().await.unwrap(), 0);
-    let open: Vec<_> = journal
-        .parked(false, 10)
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|row| (row.job_id.unwrap().to_string(), row.reason))
-        .collect();
-    let row = |job: &str, reason: &str| (job.to_owned(), reason.to_owned());
-    assert_eq!(open, [row("lost", "message-lost"), row("late", "undecodable")]);
 }

@@ -15,7 +15,7 @@ use assay::journal::{
 use assay::metrics::Metrics;
 use jiff::Timestamp;
 
-use super::claims::{LEASE, claim, ending, journal, lease_ends};
+use super::{LEASE, claim, ending, journal, lease_ends};
 
 async fn held(claims: &Claims, new: &NewClaim) -> Held {
     match claims.claim(new.clone()).await.unwrap() {

@@ -3,7 +3,7 @@
 use assay::journal::PgLeases;
 use assay::pacing::{Ask, Leases as _};
 
-use super::claims::journal;
+use super::journal;
 
 fn ask(holder: &str, wanted: f64) -> Ask {
     Ask {

@@ -11,7 +11,7 @@ use assay::metrics::Metrics;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::claims::{LEASE, claim, decided, ending, journal, lease_ends, written};
+use super::{LEASE, claim, decided, ending, journal, lease_ends, written};
 
 fn links(chain: &mut Chain, texts: &[&str]) -> Vec<Link> {
     let entry = |text: &&str| Entry {
