@@ -8,6 +8,7 @@ mod commands;
 mod forged;
 mod once;
 mod run;
+mod shipped;
 mod sums;
 mod table;
 
