@@ -36,8 +36,15 @@ pub(crate) fn amqp_url() -> String {
 
 /// A folder for servers of one test's own. What `tests/servers` finds there when the run ends, it stops.
 pub(crate) fn own_folder() -> TempDir {
-    let run = std::env::var("ASSAY_TEST_SERVERS").expect(HOW);
-    tempfile::Builder::new().prefix("own-").tempdir_in(run).unwrap()
+    tempfile::Builder::new()
+        .prefix("own-")
+        .tempdir_in(shared_folder())
+        .unwrap()
+}
+
+/// The folder of the servers that all tests share.
+pub(crate) fn shared_folder() -> String {
+    std::env::var("ASSAY_TEST_SERVERS").expect(HOW)
 }
 
 /// Servers that were started by hand have seen earlier runs. Deleting what does not exist is no error.

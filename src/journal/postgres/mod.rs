@@ -10,6 +10,7 @@ mod claims;
 mod dispute_sets;
 mod dispute_start;
 mod disputes;
+mod ending;
 mod erasures;
 mod evidence;
 mod journal;
@@ -46,6 +47,7 @@ pub use claims::{ClaimAnswer, Claims, Held, NewClaim, NotFound, SUSPECT_AFTER, S
 pub use dispute_sets::{DisputeItem, DisputeSet, Selected, SetLock, SetState};
 pub use dispute_start::{BeginDisputeError, DisputeLock};
 pub use disputes::{DecisionRow, NewDispute, Overturned, Overturning};
+pub use ending::{Ending, EndingState, Written};
 pub use erasures::{Erasable, EraseError, Erased, Erasure, SharedPlan};
 pub use evidence::KeptFile;
 pub use market::{Market, Movement, Sums};
@@ -61,7 +63,7 @@ pub use settlement::{
     Tried,
 };
 pub use unsettled::Unsettled;
-pub use writer::{Ending, EndingState, GroupWriter, Written};
+pub use writer::GroupWriter;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");
 static MARKETPLACE: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/marketplace");

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::PgJournal;
 use super::claims::{ClaimAnswer, Held, NewClaim, NotFound, SUSPECT_AFTER};
+use super::ending::Written;
 use super::journal::{attempt, count, digest};
 use super::set_aside::Unplanned;
-use super::writer::Written;
 use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;

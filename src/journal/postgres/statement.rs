@@ -6,9 +6,9 @@ use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
 
 use super::claims::milliseconds;
+use super::ending::{Ending, EndingState, Written};
 use super::journal::attempt;
 use super::time::Time;
-use super::writer::{Ending, EndingState, Written};
 use crate::journal::{JournalError, Link};
 
 /// Entries of a verification that goes on.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::deployment::Deployment;
 use super::submission::mixed;
+use crate::servers;
 
 /// Longer than an outcome's delivery waits for its confirmation, twice, and than the sweeper waits to publish it again.
 const WAIT: Duration = Duration::from_secs(150);
@@ -12,9 +13,8 @@ const WAIT: Duration = Duration::from_secs(150);
 /// Suspends or resumes the process that is the outcomes' queue of this test.
 fn settle_queue(deployment: &Deployment, what: &str) {
     let (_, host) = deployment.urls.amqp.rsplit_once('/').unwrap();
-    let servers = std::env::var("ASSAY_TEST_SERVERS").unwrap();
     let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers"))
-        .args(["ctl", &servers, "eval"])
+        .args(["ctl", &servers::shared_folder(), "eval"])
         .arg(format!("sys:{what}('{host}_assay.settle')."))
         .output()
         .unwrap();
