@@ -43,7 +43,8 @@ GRANT UPDATE (ended_at, outcome, decision, entries, head, taken_over_by) ON assa
 GRANT UPDATE (noticed_at, closed_at, closed_as, closed_by, closed_reason) ON assay.parked TO assay_worker;
 -- It holds the signing key, so it makes the checkpoints; it keeps evidence, and deletes it when its time is over.
 GRANT SELECT, INSERT ON assay.checkpoint, assay.checkpoint_leaf, assay.evidence TO assay_worker;
-GRANT SELECT ON assay.erasure TO assay_worker;
+GRANT SELECT ON assay.erasure, assay.seal_walk TO assay_worker;
+GRANT UPDATE (place, walked_at) ON assay.seal_walk TO assay_worker;
 GRANT UPDATE (state, why) ON assay.evidence TO assay_worker;
 GRANT INSERT ON assay.act TO assay_worker;
 

@@ -25,5 +25,5 @@ pub use finding::{Finding, What};
 pub(crate) use kept::contradicts_hand_in;
 pub use prove::{Proof, prove};
 pub use run::{Anchored, AuditError, AuditReport, Progress, audit};
-pub use sealer::{Looks, SealTrouble, Sealer, seal_until_stopped};
+pub use sealer::{SealTrouble, Sealer, seal_until_stopped};
 pub(crate) use told::{contradicts_log, contradicts_receipt};

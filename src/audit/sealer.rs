@@ -30,9 +30,9 @@ const LOOK_BACK: Duration = Duration::from_secs(30 * 60);
 /// of workers differ.
 const SEEN_WITHIN: Duration = Duration::from_secs(2 * 60);
 
-/// Whoever makes each so many-th checkpoint goes through all verifications there are, once a day at the least in a pool that is
-/// never idle: for what came later than the rounds expect, as after hours without a database.
-const EVERYTHING_EVERY: u64 = 24 * 60;
+/// How often one of the workers goes on with the walk through all verifications, a part at a time: for what came later than the rounds
+/// expect, as after hours without a database. So a day's walk is through some 50 million.
+const WALK: Duration = Duration::from_secs(30);
 
 /// Checkpoints that are anchored at a time.
 const ANCHORED_AT_A_TIME: u32 = 256;
@@ -64,29 +64,11 @@ pub enum SealTrouble {
     Anchor(#[from] AnchorError),
 }
 
-/// What a round came to.
-#[derive(Debug)]
-pub struct Round {
-    /// Before it, nothing will end any more, nor appear.
-    pub settled: Place,
-    /// Whether all verifications are to be gone through now.
-    pub look_at_everything: bool,
-}
-
-/// What one process knows of the rounds before.
-#[derive(Debug, Default)]
-pub struct Looks {
-    /// Where its last round found all before settled.
-    settled: Option<Place>,
-    /// How far it has come with everything, while it goes through that.
-    everything: Option<Place>,
-}
-
 /// Makes a checkpoint each minute in which something has ended, until `stop` fires; then a last one.
 pub async fn seal_until_stopped(sealer: Sealer, stop: CancellationToken) {
-    let mut looks = Looks::default();
+    let mut settled = None;
     loop {
-        if let Err(trouble) = sealer.look(&mut looks).await {
+        if let Err(trouble) = sealer.look(&mut settled).await {
             tracing::warn!(
                 error = in_full(&trouble),
                 "no checkpoint, or not anchored: tried again soon"
@@ -96,7 +78,7 @@ pub async fn seal_until_stopped(sealer: Sealer, stop: CancellationToken) {
             break;
         }
     }
-    if let Err(trouble) = sealer.round(Duration::ZERO, sealer.from(&looks)).await {
+    if let Err(trouble) = sealer.round(Duration::ZERO, sealer.from(settled)).await {
         tracing::warn!(
             error = in_full(&trouble),
             "no last checkpoint: the next worker makes it"
@@ -105,29 +87,34 @@ pub async fn seal_until_stopped(sealer: Sealer, stop: CancellationToken) {
 }
 
 impl Sealer {
-    /// A round, where one is due; and one part more of everything, where that is gone through: it must not keep the rounds waiting.
+    /// Makes what checkpoints are due, goes on with the walk through everything, and anchors what was made. `settled` is what the
+    /// last round of this process gave back, where there was one.
     ///
     /// # Errors
     /// A database or an anchor that cannot be read or written.
-    pub async fn look(&self, looks: &mut Looks) -> Result<(), SealTrouble> {
-        if let Some(round) = self.round(EVERY, self.from(looks)).await? {
-            looks.settled = Some(round.settled);
-            if round.look_at_everything {
-                looks.everything.get_or_insert(Place::BEGINNING);
-            }
+    pub async fn look(&self, settled: &mut Option<Place>) -> Result<(), SealTrouble> {
+        if let Some(place) = self.seal_due(EVERY, self.from(*settled)).await? {
+            *settled = Some(place);
         }
-        if let Some(place) = looks.everything
-            && let Some(looked) = self.seal(Duration::ZERO, LookFrom::Place(place)).await?
-        {
-            looks.everything = looked.on;
-        }
-        Ok(())
+        self.seal(Duration::ZERO, LookFrom::Walk(WALK)).await?;
+        self.anchor_what_is_made().await
     }
 
-    /// Where the next round begins. What the last one said is worth nothing when it is old: others have made the rounds since, or
+    /// Makes what checkpoints are due, the last being older than `every`, and anchors those that are not anchored yet. Gives back the
+    /// place before which nothing will end or appear any more; `None`: none was due, or somebody else makes them.
+    ///
+    /// # Errors
+    /// A database or an anchor that cannot be read or written.
+    pub async fn round(&self, every: Duration, from: LookFrom) -> Result<Option<Place>, SealTrouble> {
+        let settled = self.seal_due(every, from).await?;
+        self.anchor_what_is_made().await?;
+        Ok(settled)
+    }
+
+    /// Where a round begins. What the last one gave back is worth nothing when it is old: others have made the rounds since, or
     /// nobody.
-    fn from(&self, looks: &Looks) -> LookFrom {
-        match looks.settled {
+    fn from(&self, settled: Option<Place>) -> LookFrom {
+        match settled {
             Some(place) if place >= self.place(LOOK_BACK) => LookFrom::Place(place),
             _ => LookFrom::BeforeLast(LOOK_BACK),
         }
@@ -138,35 +125,17 @@ impl Sealer {
         Place::at(self.clock.now().saturating_sub(time).unwrap_or(Timestamp::MIN))
     }
 
-    /// Makes what checkpoints are due, the last being older than `every`, and anchors those that are not anchored yet. `None`: none
-    /// was due, or somebody else makes them.
-    ///
-    /// # Errors
-    /// A database or an anchor that cannot be read or written.
-    pub async fn round(&self, every: Duration, from: LookFrom) -> Result<Option<Round>, SealTrouble> {
+    async fn seal_due(&self, every: Duration, from: LookFrom) -> Result<Option<Place>, JournalError> {
         let (mut due, mut from) = (every, from);
-        let mut round = Round {
-            settled: self.place(SEEN_WITHIN),
-            look_at_everything: false,
-        };
-        let is_over = loop {
-            let Some(looked) = self.seal(due, from).await? else {
-                break false;
+        let mut settled = self.place(SEEN_WITHIN);
+        while let Some(looked) = self.seal(due, from).await? {
+            settled = looked.open.map_or(settled, |open| settled.min(open));
+            let Some(place) = looked.on else {
+                return Ok(Some(settled));
             };
-            if let Some(checkpoint) = looked.made {
-                tracing::debug!(number = checkpoint.number, count = checkpoint.count, "checkpoint");
-                round.look_at_everything |= checkpoint.number.is_multiple_of(EVERYTHING_EVERY);
-            }
-            if let Some(open) = looked.open {
-                round.settled = round.settled.min(open);
-            }
-            match looked.on {
-                Some(place) => (due, from) = (Duration::ZERO, LookFrom::Place(place)),
-                None => break true,
-            }
-        };
-        self.anchor_what_is_made().await?;
-        Ok(is_over.then_some(round))
+            (due, from) = (Duration::ZERO, LookFrom::Place(place));
+        }
+        Ok(None)
     }
 
     async fn seal(&self, every: Duration, from: LookFrom) -> Result<Option<Looked>, JournalError> {
@@ -174,7 +143,11 @@ impl Sealer {
         let sign = |last: Option<&Checkpoint>, leaves: &[_], erasures| {
             Checkpoint::next(last, leaves, erasures, signer, now)
         };
-        self.journal.seal(every, from, sign).await
+        let looked = self.journal.seal(every, from, sign).await?;
+        if let Some(Looked { made: Some(made), .. }) = &looked {
+            tracing::debug!(number = made.number, count = made.count, "checkpoint");
+        }
+        Ok(looked)
     }
 
     async fn anchor_what_is_made(&self) -> Result<(), SealTrouble> {

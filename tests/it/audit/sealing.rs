@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use assay::audit::Looks;
 use assay::journal::{LookFrom, Looked, Place};
 use assay::outcome::Outcome;
 use jiff::Timestamp;
@@ -130,8 +129,8 @@ async fn a_round_tells_before_where_all_is_settled() {
     world.decide("first", Outcome::Verified).await;
     let sealer = world.sealer(None);
     let minute = Duration::from_secs(60);
-    let round = sealer.round(minute, EVERYTHING).await.unwrap().unwrap();
-    assert!(round.settled > Place::at(Timestamp::now() - Duration::from_secs(130)));
+    let settled = sealer.round(minute, EVERYTHING).await.unwrap().unwrap();
+    assert!(settled > Place::at(Timestamp::now() - Duration::from_secs(130)));
     let open = world.decide("second", Outcome::Verified).await;
     assert!(
         sealer.round(minute, EVERYTHING).await.unwrap().is_none(),
@@ -144,13 +143,13 @@ async fn a_round_tells_before_where_all_is_settled() {
             "UPDATE assay.verification SET id = '{long_ago}', ended_at = NULL WHERE id = '{open}'"
         ))
         .await;
-    let round = sealer.round(Duration::ZERO, EVERYTHING).await.unwrap().unwrap();
-    assert!(round.settled < Place::at(Timestamp::now() - Duration::from_secs(3_600)));
+    let settled = sealer.round(Duration::ZERO, EVERYTHING).await.unwrap().unwrap();
+    assert!(settled < Place::at(Timestamp::now() - Duration::from_secs(3_600)));
     world
         .tamper("UPDATE assay.verification SET ended_at = now() WHERE ended_at IS NULL")
         .await;
     let recent = LookFrom::BeforeLast(minute);
-    for (from, sealed) in [(recent, 1), (LookFrom::Place(round.settled), 2)] {
+    for (from, sealed) in [(recent, 1), (LookFrom::Place(settled), 2)] {
         sealer.round(Duration::ZERO, from).await.unwrap();
         assert_eq!(world.sealed().await, sealed, "{from:?}");
     }
@@ -194,29 +193,35 @@ async fn more_than_one_look_goes_through_is_sealed_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_makes_one_checkpoint_in_many_goes_through_everything() {
+async fn what_the_rounds_do_not_find_in_its_time_the_walk_does() {
     let world = World::new().await;
-    let (lost, first) = (
-        world.decide("lost", Outcome::Retry).await,
-        world.decide("first", Outcome::Retry).await,
-    );
+    let lost = world.decide("lost", Outcome::Retry).await;
     world.seal(None).await;
-    // It appeared long after it began.
+    // It appeared long after it began, beyond a part of the walk.
     let long_ago = begun_at(Timestamp::now() - Duration::from_secs(86_400));
     world
         .tamper(&format!(
-            "DELETE FROM assay.checkpoint_leaf WHERE verification_id <> '{first}';
+            "DELETE FROM assay.checkpoint_leaf;
              UPDATE assay.verification SET id = '{long_ago}' WHERE id = '{lost}';
-             UPDATE assay.checkpoint SET number = 1438, made_at = now() - interval '2 minutes'"
+             INSERT INTO assay.verification (id, job_id, attempt, cause, plan_name, plan_digest, submission, started_at)
+             SELECT lpad(to_hex(number), 32, '0')::uuid, 'j-' || number, 0, cause, plan_name, plan_digest, submission,
+                    started_at
+             FROM assay.verification, generate_series(1, 25000) number WHERE id = '{long_ago}'"
         ))
         .await;
-    let (sealer, mut looks) = (world.sealer(None), Looks::default());
-    for (job, sealed) in [("second", 2), ("third", 4)] {
-        world.decide(job, Outcome::Retry).await;
-        sealer.look(&mut looks).await.unwrap();
-        assert_eq!(world.sealed().await, sealed, "{job}");
-        world
-            .tamper("UPDATE assay.checkpoint SET made_at = now() - interval '2 minutes'")
-            .await;
+    // Whichever worker it is.
+    for (look, sealed) in [(1, 0), (2, 0), (3, 1), (4, 1)] {
+        world.sealer(None).look(&mut None).await.unwrap();
+        assert_eq!(world.sealed().await, sealed, "look {look}");
+        if look != 1 {
+            world
+                .tamper("UPDATE assay.seal_walk SET walked_at = '-infinity'")
+                .await;
+        }
     }
+    let again: uuid::Uuid = sqlx::query_scalar("SELECT place FROM assay.seal_walk")
+        .fetch_one(&world.journal.pool())
+        .await
+        .unwrap();
+    assert!(again > Uuid::nil(), "after the end comes the beginning");
 }

@@ -21,6 +21,9 @@ use crate::journal::postgres::time::Time;
 /// Most verifications that are looked at for one checkpoint.
 const LOOKED_AT: usize = 20_000;
 
+/// Longest time of that: what was found by then is sealed, however slow the database is.
+const LONGEST_WALK: Duration = Duration::from_secs(5);
+
 /// How long after the time it carries a decision is there for all to see: far longer than that takes.
 const COMMITS_WITHIN: Duration = Duration::from_secs(30 * 60);
 
@@ -51,18 +54,42 @@ pub enum LookFrom {
     Place(Place),
     /// So long before the last checkpoint; without one, at the beginning.
     BeforeLast(Duration),
+    /// Where the walk through all of them stands that the workers share, unless it went on within this time. After the end comes the
+    /// beginning.
+    Walk(Duration),
 }
 
 impl LookFrom {
-    pub(super) fn resolved(self, last: Option<&Checkpoint>) -> Place {
-        match (self, last) {
-            (Self::Place(place), _) => place,
-            (Self::BeforeLast(time), Some(last)) => {
-                Place::at(last.made_at.saturating_sub(time).unwrap_or(Timestamp::MIN))
-            }
-            (Self::BeforeLast(_), None) => Place::BEGINNING,
-        }
+    /// The place; `None`: the walk went on only just now.
+    pub(super) async fn resolved(
+        self,
+        connection: &mut PgConnection,
+        last: Option<&Checkpoint>,
+    ) -> Result<Option<Place>, JournalError> {
+        Ok(match (self, last) {
+            (Self::Place(place), _) => Some(place),
+            (Self::BeforeLast(time), Some(last)) => Some(Place::at(
+                last.made_at.saturating_sub(time).unwrap_or(Timestamp::MIN),
+            )),
+            (Self::BeforeLast(_), None) => Some(Place::BEGINNING),
+            (Self::Walk(every), _) => sqlx::query_scalar(
+                "SELECT place FROM assay.seal_walk WHERE walked_at < now() - $1 * interval '1 ms'",
+            )
+            .bind(milliseconds(every))
+            .fetch_optional(connection)
+            .await?
+            .map(Place),
+        })
     }
+}
+
+/// Notes how far the walk through everything has come.
+pub(super) async fn walked(connection: &mut PgConnection, on: Option<Place>) -> Result<(), JournalError> {
+    sqlx::query("UPDATE assay.seal_walk SET place = $1, walked_at = now()")
+        .bind(on.unwrap_or(Place::BEGINNING).0)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// What a walk over verifications came by.
@@ -83,6 +110,7 @@ pub(super) async fn ended(connection: &mut PgConnection, from: Place) -> Result<
         is_all: false,
         first_open: None,
     };
+    let walking = Instant::now();
     for _ in 0..LOOKED_AT / PORTION {
         let began = Instant::now();
         let portion = room(&found.leaves).min(PORTION);
@@ -108,7 +136,7 @@ pub(super) async fn ended(connection: &mut PgConnection, from: Place) -> Result<
         }
         found.leaves.extend(leaves(connection, &unsealed).await?);
         found.is_all = rows.len() < portion;
-        if found.is_all || room(&found.leaves) == 0 {
+        if found.is_all || room(&found.leaves) == 0 || walking.elapsed() > LONGEST_WALK {
             break;
         }
         give_way(began).await;

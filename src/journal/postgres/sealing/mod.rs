@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnection;
 use tokio::time::Instant;
 
 pub use self::ended::{LookFrom, Place};
-use self::ended::{ended, published, room};
+use self::ended::{ended, published, room, walked};
 
 use super::PgJournal;
 use super::checkpoints::{checkpoint, number};
@@ -83,35 +83,34 @@ impl PgJournal {
                 return Ok(None);
             }
             let last = row.as_ref().map(checkpoint).transpose()?;
-            let mut found = ended(&mut transaction, from.resolved(last.as_ref())).await?;
-            let since = last
-                .as_ref()
-                .filter(|_| from != LookFrom::Place(Place::BEGINNING));
+            let Some(place) = from.resolved(&mut transaction, last.as_ref()).await? else {
+                transaction.rollback().await?;
+                return Ok(None);
+            };
+            let mut found = ended(&mut transaction, place).await?;
+            let since = last.as_ref().filter(|_| place != Place::BEGINNING);
             let room = room(&found.leaves);
             found
                 .leaves
                 .extend(published(&mut transaction, since.map(|last| last.made_at), room).await?);
             let sealed = last.as_ref().and_then(|last| last.erasures);
             let new = erasures_after(&mut transaction, sealed.map_or(0, |sealed| sealed.count)).await?;
-            let looked = |made: Option<Checkpoint>| {
-                // There may be more of what was published.
-                let is_full = made
-                    .as_ref()
-                    .is_some_and(|made| made.count >= u64::from(LARGEST_CHECKPOINT));
-                Some(Looked {
-                    made,
-                    on: (is_full || !found.is_all).then_some(Place(found.through)),
-                    open: found.first_open.map(Place::before),
-                })
+            let made = if found.leaves.is_empty() && new.is_empty() {
+                None
+            } else {
+                let made = sign(last.as_ref(), &found.leaves, chained_erasures(sealed, &new));
+                insert(&mut transaction, &made, &found.leaves).await?;
+                Some(made)
             };
-            if found.leaves.is_empty() && new.is_empty() {
-                transaction.rollback().await?;
-                return Ok(looked(None));
+            // Where a checkpoint is full, there may be more of what was published.
+            let is_full = found.leaves.len() >= LARGEST_CHECKPOINT as usize;
+            let on = (is_full || !found.is_all).then_some(Place(found.through));
+            if let LookFrom::Walk(_) = from {
+                walked(&mut transaction, on).await?;
             }
-            let made = sign(last.as_ref(), &found.leaves, chained_erasures(sealed, &new));
-            insert(&mut transaction, &made, &found.leaves).await?;
             transaction.commit().await?;
-            Ok(looked(Some(made)))
+            let open = found.first_open.map(Place::before);
+            Ok(Some(Looked { made, on, open }))
         };
         self.within(sealing).await
     }
