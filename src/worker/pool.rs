@@ -158,13 +158,19 @@ impl Worker {
             Then::Later(wait) => Destination::Delay(wait),
             Then::JudgesLane => Destination::Lane(Lane::Judge),
         };
-        let outgoing = Outgoing {
+        let message_id = message_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+        let outgoing = |to| Outgoing {
             to,
-            message_id: message_id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
-            body: Arc::unwrap_or_clone(body),
-            traceparent,
+            message_id: message_id.clone(),
+            body: body.to_vec(),
+            traceparent: traceparent.clone(),
         };
-        match self.publish(outgoing).await {
+        let mut published = self.publish(outgoing(to)).await;
+        if let Err(QueueError::Broken(_)) = &published {
+            // Given back it would be the first again, and those behind it would wait for a queue that is none of theirs.
+            published = self.publish(outgoing(Destination::Lane(lane))).await;
+        }
+        match published {
             Ok(()) => {
                 acker.ack().await;
             }

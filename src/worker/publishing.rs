@@ -9,9 +9,10 @@ use super::delivery::DeliveryError;
 use crate::journal::StoredOutcome;
 use crate::queue::{Destination, Outgoing, QueueError};
 
-/// How long an outcome may stay unconfirmed before its delivery goes on without it. A queue that confirms nothing (RabbitMQ 3.10 has
-/// them after a kill -9) must not hold back the deliveries of the others: what is decided is in the database, the sweeper
-/// publishes it until it is confirmed, and settlement takes it from its row.
+/// How long a message may stay unconfirmed before its delivery goes on without it. A queue that confirms nothing (RabbitMQ 3.10 has
+/// them after a kill -9) must not hold back the deliveries of the others. What is decided is in the database: the sweeper
+/// publishes it until it is confirmed, and settlement takes it from its row. What was to wait in another queue goes to the
+/// end of its own.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a worker that stops waits for the broker to confirm what is decided.
@@ -35,25 +36,24 @@ impl Worker {
             traceparent,
         };
         let began = Instant::now();
-        let publishing = timeout(PATIENCE, self.publish(outgoing)).await;
-        publishing.unwrap_or_else(|_| {
-            let reason = format!("no confirmation within {} s", PATIENCE.as_secs());
-            Err(QueueError::Broken(reason))
-        })?;
+        self.publish(outgoing).await?;
         self.metrics.confirmed(began.elapsed());
         self.confirmed.note(job_id, attempt, verification_id);
         Ok(())
     }
 
-    /// Publishes a message. A worker that stops does not wait long for a broker that does not answer: whatever it publishes is
-    /// in the database, and another worker goes on from there.
+    /// Publishes a message, with patience. A worker that stops does not wait long for a broker that does not answer: whatever it
+    /// publishes is in the database, and another worker goes on from there.
     pub(super) async fn publish(&self, outgoing: Outgoing) -> Result<(), QueueError> {
         let farewell_ends = async {
             self.stopping.cancelled().await;
             tokio::time::sleep(FAREWELL).await;
         };
         tokio::select! {
-            published = self.queue.publish(outgoing) => published,
+            published = timeout(PATIENCE, self.queue.publish(outgoing)) => published.unwrap_or_else(|_| {
+                let reason = format!("no confirmation within {} s", PATIENCE.as_secs());
+                Err(QueueError::Broken(reason))
+            }),
             () = farewell_ends => Err(QueueError::Closed),
         }
     }
