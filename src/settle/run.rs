@@ -158,7 +158,10 @@ async fn release_until_stopped(settler: Settler, metrics: Metrics, stop: Cancell
 }
 
 /// Applies decisions whose message never came: the database is the truth. Looks at those since `settled_before`, and moves it
-/// on once nothing earlier is left.
+/// on once nothing earlier is left. One that is in trouble for long keeps no other from being settled.
+///
+/// # Errors
+/// The first trouble of all, when each has been tried.
 async fn settle_lost(
     settler: &Settler,
     metrics: &Metrics,
@@ -168,10 +171,15 @@ async fn settle_lost(
         .market()
         .unsettled(*settled_before, LOST_AFTER, RELEASED_AT_A_TIME)
         .await?;
+    let mut first = Ok(());
     for body in &unsettled.messages {
         tracing::warn!("a decision is settled whose message did not come");
-        tell(&settler.settle(body).await?, metrics);
+        match settler.settle(body).await {
+            Ok(settled) => tell(&settled, metrics),
+            Err(trouble) => first = first.and(Err(trouble)),
+        }
     }
+    first?;
     if i64::try_from(unsettled.messages.len()).is_ok_and(|count| count < RELEASED_AT_A_TIME) {
         *settled_before = Some(unsettled.looked_until);
     }
