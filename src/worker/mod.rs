@@ -20,6 +20,7 @@ mod retry;
 mod running;
 mod settings;
 mod sweeper;
+mod telling;
 
 use std::sync::Arc;
 

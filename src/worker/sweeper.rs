@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -28,11 +27,8 @@ const GRACE: Duration = Duration::from_secs(3);
 /// Most that the sweeper has under way of each kind.
 pub(super) const ROUND: usize = 128;
 
-/// Most notices of one round.
-const NOTICES: u32 = 128;
-
-/// Longest wait for the confirmation of a notice.
-const NOTICE: Duration = Duration::from_secs(5);
+/// Longest wait for what the broker says of its queues.
+const DEPTHS: Duration = Duration::from_secs(5);
 
 /// A round that takes longer hangs.
 const HANGING: Duration = Duration::from_secs(120);
@@ -193,32 +189,12 @@ impl Worker {
     /// Whether the first lane is empty: a job whose message may still lie in it is not lost. Where the broker does not say,
     /// nothing is.
     async fn nothing_waits(&self) -> bool {
-        match tokio::time::timeout(NOTICE, self.queue.depths()).await {
+        match tokio::time::timeout(DEPTHS, self.queue.depths()).await {
             Ok(Ok(depths)) => depths
                 .iter()
                 .all(|depth| depth.queue != Lane::Submitted.queue() || depth.messages == 0),
             Ok(Err(_)) | Err(_) => false,
         }
-    }
-
-    /// Publishes what overturned a decision and was not confirmed: whoever published it is gone, or the broker was.
-    async fn send_disputes(&self) -> Result<(), DeliveryError> {
-        for stored in self.journal.unconfirmed_disputes(None).await? {
-            self.metrics.swept("dispute");
-            let id = stored.verification_id;
-            let outgoing = Outgoing {
-                to: Destination::Outcome(stored.outcome),
-                message_id: id.to_string(),
-                body: stored.message,
-                traceparent: stored.traceparent,
-            };
-            match tokio::time::timeout(NOTICE, self.queue.publish(outgoing)).await {
-                Ok(published) => published?,
-                Err(_) => return Ok(()),
-            }
-            self.journal.confirm_dispute(id).await?;
-        }
-        Ok(())
     }
 
     /// Submissions that wait for a judge while judges have nothing to do: their messages are lost. While every judge is busy,
@@ -303,35 +279,6 @@ impl Worker {
                 message: body,
             };
             self.park(&parked).await?;
-        }
-        Ok(())
-    }
-
-    /// Publishes a notice of everything that was parked since the last round.
-    async fn tell_parked(&self) -> Result<(), DeliveryError> {
-        let (count, oldest) = self.journal.within(self.journal.parked_open()).await?;
-        self.metrics.parked_open(count, oldest);
-        for row in self
-            .journal
-            .within(self.journal.parked_unnoticed(NOTICES))
-            .await?
-        {
-            let notice = json!({
-                "v": 1, "parked_id": row.id, "job_id": row.job_id, "attempt": row.attempt, "reason": row.reason,
-                "parked_at": row.parked_at,
-            });
-            let outgoing = Outgoing {
-                to: Destination::ParkedNotice,
-                message_id: format!("parked-{}", row.id),
-                body: notice.to_string().into_bytes(),
-                traceparent: None,
-            };
-            // A broker that is down must not keep the sweeper from its rounds.
-            match tokio::time::timeout(NOTICE, self.queue.publish(outgoing)).await {
-                Ok(published) => published?,
-                Err(_) => return Ok(()),
-            }
-            self.journal.within(self.journal.parked_noticed(row.id)).await?;
         }
         Ok(())
     }

@@ -28,6 +28,25 @@ impl Deployment {
     }
 }
 
+impl Deployment {
+    /// Takes a key of the outcomes' exchange from settlement's queue.
+    async fn unbind(&self, key: &str) {
+        let connection = lapin::Connection::connect(&self.urls.amqp, lapin::ConnectionProperties::default())
+            .await
+            .unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        let arguments = lapin::types::FieldTable::default();
+        let unbound = channel.queue_unbind(
+            "assay.settle".into(),
+            "assay.outcomes".into(),
+            key.into(),
+            arguments,
+        );
+        unbound.await.unwrap();
+        connection.close(200, "done".into()).await.unwrap();
+    }
+}
+
 /// The broker has lost their messages and their worker is gone, so that nobody but the sweeper brings them back.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_overdue_submissions_are_taken_up_at_a_time_than_there_is_room_for() {
@@ -126,6 +145,41 @@ async fn a_part_of_the_round_that_fails_does_not_keep_the_others_from_their_work
     deployment
         .until("a lost job is found", WAIT, async || {
             deployment.count(found).await == 1
+        })
+        .await;
+    assert!(worker.terminate().success());
+}
+
+/// The exchange takes only one of the two outcomes; the other is mandatory and has nowhere to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dispute_that_the_broker_refuses_keeps_those_behind_it_from_nothing() {
+    let deployment = Deployment::new().await;
+    deployment.unbind("job.verified").await;
+    deployment
+        .execute(
+            "ALTER TABLE assay.decision DISABLE TRIGGER USER;
+             INSERT INTO assay.decision (verification_id, job_id, attempt, trigger, outcome, message)
+             SELECT gen_random_uuid(), 'j', number, 'dispute', (ARRAY['verified', 'retry'])[number], '{}'
+             FROM generate_series(1, 2) number;
+             INSERT INTO assay.dispute_outcome (verification_id, published_by, decided_at)
+             SELECT verification_id, 'ann', now() - interval '1 hour' / attempt FROM assay.decision",
+        )
+        .await;
+    let worker = deployment.worker().await;
+    let confirmed =
+        "SELECT count(*) FROM assay.dispute_outcome o JOIN assay.decision d USING (verification_id)
+                     WHERE o.confirmed_at IS NOT NULL AND d.outcome = 'retry'";
+    deployment
+        .until("the second is confirmed", WAIT, async || {
+            deployment.count(confirmed).await == 1
+        })
+        .await;
+    let refused = "SELECT count(*) FROM assay.dispute_outcome WHERE confirmed_at IS NULL";
+    assert_eq!(deployment.count(refused).await, 1);
+    let told = |line: &str| line.contains("unconfirmed disputes") && line.contains("no queue for");
+    deployment
+        .until("the trouble is told", WAIT, async || {
+            worker.log().lines().any(told)
         })
         .await;
     assert!(worker.terminate().success());
