@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,7 +94,8 @@ pub async fn run(worker: Arc<Worker>, stop: CancellationToken) -> Result<Drained
     consumed.map(|_| Drained { handed_back })
 }
 
-/// Takes deliveries of one lane until `stop` fires. The prefetch bounds how many are under way.
+/// Takes deliveries of one lane until `stop` fires. The prefetch bounds how many are under way, in the broker and here: after each
+/// break the broker sends a whole prefetch again, while what it sent before may still wait for the database.
 async fn consume(
     worker: &Arc<Worker>,
     lane: Lane,
@@ -110,17 +112,27 @@ async fn consume(
         }
     };
     let pulse = worker.heart.pulse(lane.queue(), HANGING);
+    let room = Arc::new(Semaphore::new(usize::from(prefetch).max(1)));
     loop {
-        let delivery = tokio::select! {
+        // Room first: what is not taken stays with the driver, which drops it when its channel breaks, and hands it back in the end.
+        let next = async {
+            let permit = Arc::clone(&room).acquire_owned().await.ok()?;
+            Some((permit, consumer.deliveries.recv().await?))
+        };
+        let next = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            delivery = consumer.deliveries.recv() => delivery,
+            next = next => next,
+            // A lane that is full goes round as well as one that is empty.
             () = tokio::time::sleep(IDLE) => { pulse.beat(); continue }
         };
-        let Some(delivery) = delivery else { break };
+        let Some((permit, delivery)) = next else { break };
         pulse.beat();
         let worker = Arc::clone(worker);
-        tasks.spawn(async move { worker.handle(delivery, lane).await });
+        tasks.spawn(async move {
+            let _permit = permit;
+            worker.handle(delivery, lane).await;
+        });
     }
     consumer.stop.cancel();
     // What was delivered and not begun goes back at once, not only when the connection closes.

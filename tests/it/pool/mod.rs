@@ -7,6 +7,7 @@ mod changed;
 mod crashes;
 mod deployment;
 mod follow;
+mod in_flight;
 mod judge;
 mod strange;
 mod submission;
