@@ -11,6 +11,7 @@ use super::deployment::Deployment;
 pub(crate) struct Tally {
     pub(crate) attempted: i64,
     pub(crate) decided: i64,
+    /// Whatever a person would have to look at: submissions, and messages beside them.
     pub(crate) parked: i64,
     pub(crate) closed: i64,
     /// Runs beyond the first of a submission.
@@ -66,6 +67,13 @@ impl Deployment {
             self.count(&state("parked")).await,
             self.count(&state("closed")).await,
         );
+        let beside_claims = self
+            .count(
+                "SELECT count(*) FROM assay.parked p WHERE p.closed_at IS NULL AND NOT EXISTS
+                 (SELECT FROM assay.claim c
+                  WHERE c.job_id = p.job_id AND c.attempt = p.attempt AND c.state = 'parked')",
+            )
+            .await;
         let doubled_decisions = self.count("SELECT count(*) FROM assay.decision").await - decided;
         let doubled_money = self
             .count(
@@ -76,7 +84,7 @@ impl Deployment {
         let tally = Tally {
             attempted,
             decided,
-            parked,
+            parked: parked + beside_claims,
             closed,
             redelivered: self.count("SELECT count(*) FROM assay.verification").await - attempted,
             duplicated: doubled_decisions + doubled_money,
