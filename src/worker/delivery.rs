@@ -61,7 +61,7 @@ impl Worker {
     pub(super) async fn deliver(&self, message: Message, lane: Lane) -> Result<Then, DeliveryError> {
         self.crash.reached(CrashPoint::AfterDelivery, None);
         let claimed = message.claimed.clone();
-        let hand_in = match intake::read(message, &self.plans, self.market.as_ref()).await? {
+        let hand_in = match intake::read(message, &self.plans, &self.journal, self.market.as_ref()).await? {
             Intake::HandIn(hand_in) => hand_in,
             Intake::Park(parked) => return self.set_aside(parked, claimed).await,
         };

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use super::plans::{Plans, choice_digest};
-use crate::causes::in_full;
+use super::thin::Named;
 use crate::digest::Digest;
 use crate::entry::escape_control;
 use crate::job::{Job, JobId, JobStatus};
-use crate::journal::JournalError;
-use crate::journal::is_about_data;
-use crate::journal::{Market, NewParked, Unplanned};
+use crate::journal::{JournalError, Market, NewParked, PgJournal, Unplanned};
 use crate::message::{MessageError, PlanChoice, SubmittedJob, Work, without_variables};
 use crate::plan::Plan;
 use crate::queue::Lane;
@@ -69,6 +67,7 @@ pub(super) enum Intake {
 pub(super) async fn read(
     message: Message,
     plans: &Plans,
+    journal: &PgJournal,
     market: Option<&Market>,
 ) -> Result<Intake, JournalError> {
     let park = |about: Option<(JobId, u32)>, reason: &'static str, detail: &str| {
@@ -117,69 +116,24 @@ pub(super) async fn read(
         return Ok(park(None, "undecodable", "the attempt is out of range"));
     }
     let about = Some((id.clone(), attempt));
-    let (job, body) = match work {
-        Work::Whole(job) => (job, Arc::clone(&message.body)),
+    let found = match work {
+        Work::Whole(job) => handed_in(&job).map(|()| (job, Arc::clone(&message.body))),
         Work::Thin {
             submission_sha256, ..
         } => {
-            let job = match market {
-                Some(market) => market.load_job(&id).await,
-                None => Ok(None),
+            let named = Named {
+                id: &id,
+                attempt,
+                stated: submission_sha256,
+                plan: choice.as_ref(),
             };
-            let job = match job {
-                Err(error) if is_about_data(&error) => {
-                    return Ok(park(about, "unreadable-job", &in_full(&error)));
-                }
-                job => job?,
-            };
-            let Some(job) = job else {
-                return Ok(park(
-                    about,
-                    "missing-job",
-                    "the marketplace has no such job, or its tables are not in this database",
-                ));
-            };
-            if job.attempt_count != attempt {
-                let now = job.attempt_count;
-                return Ok(park(
-                    about,
-                    "stale",
-                    &format!("the job is at attempt {now}, the message at {attempt}"),
-                ));
-            }
-            let digest = Submission::of(&job).digest;
-            if submission_sha256.is_some_and(|stated| stated != digest) {
-                return Ok(park(
-                    about,
-                    "stale",
-                    &format!("what is handed in now has the digest {digest}"),
-                ));
-            }
-            let whole = SubmittedJob {
-                work: Work::Whole(Box::new(job.clone())),
-                plan: choice.clone(),
-            };
-            let body = whole
-                .to_json()
-                .map_err(|error| JournalError::Damaged(error.to_string()))?;
-            (Box::new(job), Arc::new(body))
+            named.find(journal, market).await?
         }
     };
-    match job.status {
-        JobStatus::Submitted | JobStatus::Cancelled => {}
-        status @ (JobStatus::PendingPayment
-        | JobStatus::Queued
-        | JobStatus::Held
-        | JobStatus::Accepted
-        | JobStatus::Verified
-        | JobStatus::Failed) => {
-            return Ok(park(
-                about,
-                "stale",
-                &format!("the job is not handed in: its status is {status:?}"),
-            ));
-        }
-    }
+    let (job, body) = match found {
+        Ok(found) => found,
+        Err((reason, detail)) => return Ok(park(about, reason, &detail)),
+    };
     Ok(Intake::HandIn(Box::new(hand_in(
         &job,
         choose(plans, choice.as_ref()),
@@ -196,8 +150,24 @@ fn choose(plans: &Plans, choice: Option<&PlanChoice>) -> Result<Arc<Plan>, Unusa
         .map_err(|error| (error.reason(), escape_control(&error.to_string())))
 }
 
+/// Whether the job is one that can be judged, or the reason why it is not.
+pub(super) fn handed_in(job: &Job) -> Result<(), Unusable> {
+    match job.status {
+        JobStatus::Submitted | JobStatus::Cancelled => Ok(()),
+        status @ (JobStatus::PendingPayment
+        | JobStatus::Queued
+        | JobStatus::Held
+        | JobStatus::Accepted
+        | JobStatus::Verified
+        | JobStatus::Failed) => Err((
+            "stale",
+            format!("the job is not handed in: its status is {status:?}"),
+        )),
+    }
+}
+
 /// The job of a message that a claim keeps, or the reason why there is none.
-fn kept_job(message: &[u8]) -> Result<(Box<Job>, Option<PlanChoice>), Unusable> {
+pub(super) fn kept_job(message: &[u8]) -> Result<(Box<Job>, Option<PlanChoice>), Unusable> {
     match SubmittedJob::parse_kept(message) {
         Ok(SubmittedJob {
             work: Work::Whole(job),

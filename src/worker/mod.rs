@@ -21,6 +21,7 @@ mod running;
 mod settings;
 mod sweeper;
 mod telling;
+mod thin;
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ mod submission;
 mod suspects;
 mod sweeper;
 mod tally;
+mod thin;
 mod unconfirmed;
 mod work;
 
