@@ -73,7 +73,8 @@ async fn the_database_may_be_killed() {
     survives("database killed", &["restart", "postgres", "--kill"]).await;
 }
 
-/// A worker whose connections to the broker, and another whose connections to the database, break again and again.
+/// A worker whose connections to the broker, another whose connections to the database, and settlement whose connections
+/// to both break again and again.
 async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
     let count = jobs();
     let deployment = Deployment::new().await;
@@ -84,7 +85,15 @@ async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
     deployment.judge.takes(Duration::from_millis(400));
     let (to_broker, amqp) = Relay::to(&format!("{}?heartbeat=2", deployment.urls.amqp)).await;
     let (to_database, database) = Relay::to(&deployment.urls.database).await;
-    let _settler = deployment.settler().await;
+    let (settling_to_broker, settling_amqp) =
+        Relay::to(&format!("{}?heartbeat=2", deployment.urls.amqp)).await;
+    let (settling_to_database, settling_database) = Relay::to(&deployment.urls.database).await;
+    let broken_settlement = Urls {
+        amqp: settling_amqp,
+        database: settling_database,
+    };
+    let settling = deployment.start_on(&broken_settlement, &["settle"]);
+    let _settler = deployment.ready(settling, "settlement begins").await;
     let broken_broker = Urls {
         amqp,
         database: deployment.urls.database.clone(),
@@ -107,8 +116,10 @@ async fn with_broken_connections(scenario: &str, trouble: fn(&Relay)) {
             .publish_half_thin(&submissions[round * count / rounds..(round + 1) * count / rounds])
             .await;
         trouble(&to_broker);
+        trouble(&settling_to_database);
         tokio::time::sleep(Duration::from_millis(300)).await;
         trouble(&to_database);
+        trouble(&settling_to_broker);
     }
     let tally = deployment.tally(scenario, count, before).await;
     assert_eq!(tally.parked, 0, "nobody is blamed: {tally}");

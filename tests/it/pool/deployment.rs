@@ -218,22 +218,30 @@ impl Deployment {
 
     /// Waits until `done` says so.
     pub(crate) async fn until(&self, what: &str, limit: Duration, done: impl AsyncFn() -> bool) {
-        let give_up = tokio::time::Instant::now() + limit;
-        while !done().await {
-            if tokio::time::Instant::now() > give_up {
-                let states = self.states().await;
-                panic!("{what}: not within {limit:?}; claims {states}; {}", self.logs());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        if !self.comes_about(limit, done).await {
+            panic!("{what}: not within {limit:?}; {}", self.states().await);
         }
     }
 
-    async fn states(&self) -> String {
+    /// Waits until `done` says so, but no longer; whether it did.
+    pub(crate) async fn comes_about(&self, limit: Duration, done: impl AsyncFn() -> bool) -> bool {
+        let give_up = tokio::time::Instant::now() + limit;
+        while !done().await {
+            if tokio::time::Instant::now() > give_up {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        true
+    }
+
+    /// How the claims stand, and what the processes said last.
+    pub(crate) async fn states(&self) -> String {
         let rows: Vec<(String, i64)> = sqlx::query_as("SELECT state, count(*) FROM assay.claim GROUP BY 1")
             .fetch_all(&self.journal.pool())
             .await
             .unwrap_or_default();
-        format!("{rows:?}")
+        format!("claims {rows:?}; {}", self.logs())
     }
 
     /// The last lines of every process's log.

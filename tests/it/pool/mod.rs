@@ -9,6 +9,7 @@ mod deployment;
 mod follow;
 mod in_flight;
 mod judge;
+mod lanes;
 mod strange;
 mod submission;
 mod suspects;

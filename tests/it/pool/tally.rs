@@ -44,18 +44,20 @@ impl fmt::Display for Tally {
 }
 
 impl Deployment {
-    /// Waits until every one of `attempted` submissions has ended and every decision is settled, then counts; prints the
-    /// line, and fails where something was lost or doubled or money is missing. `before` is the sum of all money before.
+    /// Waits until every one of `attempted` submissions has ended and every decision is settled, or for so long that what has
+    /// not ended by then is lost; then counts, prints the line, and fails where something was lost or doubled or money is
+    /// missing. `before` is the sum of all money before.
     pub(crate) async fn tally(&self, scenario: &str, attempted: usize, before: i64) -> Tally {
         let attempted = i64::try_from(attempted).unwrap();
         let ended = "SELECT count(*) FROM assay.claim WHERE state IN ('decided', 'parked', 'closed')";
         let limit = Duration::from_secs(120 + u64::try_from(attempted / 10).unwrap());
-        self.until(scenario, limit, async || self.count(ended).await >= attempted)
-            .await;
+        let have_ended = async || self.count(ended).await >= attempted;
+        let all_ended = self.comes_about(limit, have_ended).await;
         let unsettled = "SELECT count(*) FROM assay.decision d WHERE NOT EXISTS
              (SELECT FROM assay.settlement s WHERE s.verification_id = d.verification_id) AND NOT EXISTS
              (SELECT FROM assay.exception e WHERE e.verification_id = d.verification_id)";
-        self.until("settled", limit, async || self.count(unsettled).await == 0)
+        let all_settled = self
+            .comes_about(limit, async || self.count(unsettled).await == 0)
             .await;
         let sums = self.market.audit_sums().await.unwrap();
         let state = |state: &str| format!("SELECT count(*) FROM assay.claim WHERE state = '{state}'");
@@ -94,6 +96,9 @@ impl Deployment {
             unbalanced: sums.unbalanced.len(),
         };
         println!("{scenario}: {tally}");
+        if !all_ended || !all_settled {
+            println!("{scenario}: not within {limit:?}; {}", self.states().await);
+        }
         assert_eq!((tally.lost, tally.duplicated), (0, 0), "{scenario}: {tally}");
         assert_eq!(
             tally.unbalanced, 0,
@@ -118,4 +123,14 @@ impl Deployment {
 pub(crate) fn jobs() -> usize {
     let asked = std::env::var("ASSAY_CHAOS_JOBS").ok();
     asked.and_then(|jobs| jobs.parse().ok()).unwrap_or(60)
+}
+
+/// Whether this is `make chaos`.
+pub(crate) fn is_long() -> bool {
+    jobs() > 500
+}
+
+/// Jobs of a scenario that takes long with many: all of them in `make chaos`.
+pub(crate) fn some_jobs() -> usize {
+    if is_long() { jobs() } else { jobs() / 6 }
 }
