@@ -1,6 +1,6 @@
 //! Health and metrics over HTTP, for probes and scrapers; on loopback unless the operator says otherwise.
 //!
-//! `/healthz`: the process lives, every loop that said it would beat does. `/readyz`: what it needs can be used and it is
+//! `/healthz`: the process lives, every loop that said it would beat does; all of them are named. `/readyz`: what it needs can be used and it is
 //! not draining; else 503 with a JSON that says what is not. `/metrics`: [`Metrics`].
 
 use std::fmt;
@@ -96,17 +96,26 @@ impl Heart {
         }
     }
 
-    /// The loops that hang.
-    pub fn hanging(&self) -> Vec<Condition> {
+    /// Every loop, and whether it goes round.
+    pub fn loops(&self) -> Vec<Condition> {
         let beats = locked(&self.0);
         let silences = beats.iter().map(|beat| (beat, locked(&beat.last).elapsed()));
-        let hanging = silences.filter(|(beat, silence)| *silence > beat.within);
-        hanging
+        silences
             .map(|(beat, silence)| {
+                if silence <= beat.within {
+                    return Condition::good(beat.name);
+                }
                 let detail = format!("has not gone round for {} s", silence.as_secs());
                 Condition::bad(beat.name, detail)
             })
             .collect()
+    }
+
+    /// The loops that hang.
+    pub fn hanging(&self) -> Vec<Condition> {
+        let mut loops = self.loops();
+        loops.retain(|condition| !condition.ok);
+        loops
     }
 }
 
@@ -195,7 +204,7 @@ impl Drop for HealthServer {
 }
 
 async fn healthz(State(shown): State<Shown>) -> Response {
-    answer("alive", &shown.heart.hanging())
+    answer("alive", &shown.heart.loops())
 }
 
 async fn readyz(State(shown): State<Shown>) -> Response {

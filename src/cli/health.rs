@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 
-use super::{CliError, Exit, parts};
+use super::{CliError, Exit, parts, probes};
 use crate::config::CommonArgs;
 
 /// A probe that takes longer counts as failed anyway.
@@ -16,14 +16,18 @@ const ASKING: Duration = Duration::from_secs(4);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  assay health             whether `assay work` on this machine lives
-  assay health --ready     whether it can do its work, and what it lacks
+  assay health                 whether `assay work` on this machine lives
+  assay health --ready         whether it can do its work, and what it lacks
+  assay health --settlement    the same of `assay settle`
 
-Asks the address of pool.listen (ASSAY_LISTEN). Exit status: 0 yes, 1 no, 2 it is not served.")]
+Asks the address of pool.listen (ASSAY_LISTEN), settlement one port above. Exit status: 0 yes, 1 no, 2 it is not served.")]
 pub(super) struct HealthArgs {
     /// Ask whether it is ready instead of alive
     #[arg(long)]
     ready: bool,
+    /// Ask settlement instead of the worker
+    #[arg(long)]
+    settlement: bool,
 }
 
 pub(super) async fn run(args: HealthArgs, common: &CommonArgs) -> Result<Exit, CliError> {
@@ -33,6 +37,9 @@ pub(super) async fn run(args: HealthArgs, common: &CommonArgs) -> Result<Exit, C
             "health is not served: pool.listen is `off`"
         )));
     };
+    if args.settlement {
+        address = probes::of_settlement(address);
+    }
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }

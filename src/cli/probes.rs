@@ -1,5 +1,6 @@
 //! Whether a process of the pool can do its work.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,6 +9,15 @@ use tokio_util::sync::CancellationToken;
 use crate::health::{Condition, Readiness};
 use crate::journal::PgJournal;
 use crate::queue::Queue;
+
+/// Where settlement serves its health: one port above a worker's, for both may run on one machine. Port 0 stays any.
+pub(super) fn of_settlement(worker: SocketAddr) -> SocketAddr {
+    let port = match worker.port() {
+        0 => 0,
+        port => port.saturating_add(1),
+    };
+    SocketAddr::new(worker.ip(), port)
+}
 
 /// What a worker, or settlement, needs to be ready.
 pub(super) struct Needs {

@@ -1,6 +1,5 @@
 //! `assay settle`: applies outcomes; shows and ends what it did not apply.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -9,7 +8,7 @@ use serde::Serialize;
 
 use super::pause::ByArg;
 use super::probes::Needs;
-use super::{CliError, Exit, parts};
+use super::{CliError, Exit, parts, probes};
 use crate::clock::Clock;
 use crate::config::{CommonArgs, Config};
 use crate::health::{HealthServer, Heart};
@@ -170,22 +169,18 @@ async fn consume(config: &Config, market: Market) -> Result<Exit, CliError> {
         queue: Arc::clone(&queue),
         draining: stop.clone(),
     };
-    // One port above a worker's: both may run on one machine.
+    let heart = Heart::default();
     let health = match config.pool.listen {
         Some(address) => {
-            let port = match address.port() {
-                0 => 0,
-                port => port.saturating_add(1),
-            };
-            let address = SocketAddr::new(address.ip(), port);
-            let serving = HealthServer::start(address, Heart::default(), Arc::new(needs), metrics.clone());
+            let address = probes::of_settlement(address);
+            let serving = HealthServer::start(address, heart.clone(), Arc::new(needs), metrics.clone());
             Some(serving.await.map_err(CliError::usage)?)
         }
         None => None,
     };
     let address = health.as_ref().map(HealthServer::address);
     tracing::info!(deployment = config.pool.deployment, health = ?address, "settlement begins");
-    settle::run(Arc::clone(&queue), settler, metrics, stop)
+    settle::run(Arc::clone(&queue), settler, metrics, &heart, stop)
         .await
         .map_err(CliError::trouble)?;
     queue.close().await;

@@ -77,7 +77,7 @@ impl Settler {
     /// # Errors
     /// Trouble of ours.
     pub async fn release(&self) -> Result<usize, SettleTrouble> {
-        super::run::release(self, &Metrics::new(), &CancellationToken::new()).await
+        super::run::release(self, &Metrics::new(), &|| (), &CancellationToken::new()).await
     }
 
     /// Applies an outcome, or notes why not. After `Ok` the message may be acknowledged: the database keeps what is left

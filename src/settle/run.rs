@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::apply::{SettleTrouble, Settler};
 use crate::causes::in_full;
+use crate::health::{Heart, Pulse};
 use crate::journal::{HoldReason, Settled};
 use crate::metrics::Metrics;
 use crate::queue::{Delivery, Queue, QueueError, Source};
@@ -38,7 +39,17 @@ const LOST_EVERY: u32 = 15;
 const RELEASE_EVERY: Duration = Duration::from_secs(1);
 const RELEASED_AT_A_TIME: i64 = 100;
 
-/// Applies outcomes until `stop` fires; what has begun is finished, what was not taken goes back to the broker.
+/// A loop that has nothing to do goes round all the same.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Where so many outcomes are under way that no other is taken, and none of them ends for so long, settlement hangs: each
+/// should have been given back long before.
+const HANGING: Duration = Duration::from_secs(2 * LONGEST_HELD.as_secs());
+
+/// Longest time between two outcomes, or groups of them, that are released.
+const RELEASE_HANGING: Duration = Duration::from_secs(120);
+
+/// Applies outcomes until `stop` fires, its loops beating in `heart`; what has begun is finished, what was not taken goes back to the broker.
 ///
 /// # Errors
 /// Where the broker cannot be consumed from.
@@ -46,6 +57,7 @@ pub async fn run(
     queue: Arc<dyn Queue>,
     settler: Settler,
     metrics: Metrics,
+    heart: &Heart,
     stop: CancellationToken,
 ) -> Result<(), QueueError> {
     let mut consumer = queue.consume(Source::Settle, PREFETCH).await?;
@@ -54,10 +66,16 @@ pub async fn run(
     tasks.spawn(release_until_stopped(
         settler.clone(),
         metrics.clone(),
+        heart.pulse("release", RELEASE_HANGING),
         releasing.clone(),
     ));
+    let pulse = heart.pulse(Source::Settle.queue(), HANGING);
     // One of the tasks is the one that releases.
     let ended = loop {
+        // Going round with all hands full is no sign of life: only that one of them gets free.
+        if tasks.len() <= CONCURRENCY {
+            pulse.beat();
+        }
         tokio::select! {
             biased;
             () = stop.cancelled() => break Ok(()),
@@ -68,8 +86,11 @@ pub async fn run(
                 }
                 None => break Err(QueueError::Closed),
             },
+            () = tokio::time::sleep(IDLE) => {}
         }
     };
+    // A drain is bounded by whoever asked for it.
+    drop(pulse);
     consumer.stop.cancel();
     releasing.cancel();
     while let Some(ended) = tasks.join_next().await {
@@ -135,15 +156,17 @@ fn tell(settled: &Settled, metrics: &Metrics) {
     }
 }
 
-async fn release_until_stopped(settler: Settler, metrics: Metrics, stop: CancellationToken) {
+async fn release_until_stopped(settler: Settler, metrics: Metrics, pulse: Pulse, stop: CancellationToken) {
     let mut settled_before = None;
+    let goes_on = || pulse.beat();
     for round in 0_u32.. {
+        goes_on();
         if round.is_multiple_of(LOST_EVERY)
-            && let Err(trouble) = settle_lost(&settler, &metrics, &mut settled_before).await
+            && let Err(trouble) = settle_lost(&settler, &metrics, &goes_on, &mut settled_before).await
         {
             tell_trouble(&trouble);
         }
-        match release(&settler, &metrics, &stop).await {
+        match release(&settler, &metrics, &goes_on, &stop).await {
             Ok(0) => {}
             Ok(released) => tracing::info!(released, "outcomes released that had waited"),
             Err(trouble) => tell_trouble(&trouble),
@@ -165,6 +188,7 @@ async fn release_until_stopped(settler: Settler, metrics: Metrics, stop: Cancell
 async fn settle_lost(
     settler: &Settler,
     metrics: &Metrics,
+    goes_on: &(dyn Fn() + Sync),
     settled_before: &mut Option<Timestamp>,
 ) -> Result<(), SettleTrouble> {
     let unsettled = settler
@@ -178,6 +202,7 @@ async fn settle_lost(
             Ok(settled) => tell(&settled, metrics),
             Err(trouble) => first = first.and(Err(trouble)),
         }
+        goes_on();
     }
     first?;
     if i64::try_from(unsettled.messages.len()).is_ok_and(|count| count < RELEASED_AT_A_TIME) {
@@ -187,13 +212,14 @@ async fn settle_lost(
 }
 
 /// Applies what waited and may go on, in the order of its waiting, until nothing is left or the next has to wait again. The
-/// number that waits no longer is returned.
+/// number that waits no longer is returned; `goes_on` is called after each step.
 ///
 /// # Errors
 /// Trouble of ours.
 pub(super) async fn release(
     settler: &Settler,
     metrics: &Metrics,
+    goes_on: &(dyn Fn() + Sync),
     stop: &CancellationToken,
 ) -> Result<usize, SettleTrouble> {
     // Room in the hour is given to one after the other.
@@ -205,6 +231,7 @@ pub(super) async fn release(
         for some in due.chunks(side_by_side) {
             // All of them to their end: a transaction that is dropped half-way stays open in its connection.
             let results = join_all(some.iter().map(|body| settler.settle(body))).await;
+            goes_on();
             for settled in results {
                 let settled = settled?;
                 match settled {

@@ -162,17 +162,28 @@ fn probes_reach_the_address_that_is_listened_at() {
         listen.ip().is_unspecified(),
         "probes come from outside of the pod"
     );
-    let worker = manifest("Deployment", "worker");
-    let container = &worker["spec"]["template"]["spec"]["containers"][0];
-    assert_eq!(container["ports"][0]["containerPort"], listen.port());
-    for (probe, path) in [
-        ("startupProbe", "/healthz"),
-        ("livenessProbe", "/healthz"),
-        ("readinessProbe", "/readyz"),
-    ] {
-        assert_eq!(container[probe]["httpGet"]["path"], path, "{probe}");
-        assert_eq!(container[probe]["httpGet"]["port"], "health", "{probe}");
+    for (name, port) in [("worker", listen.port()), ("settlement", listen.port() + 1)] {
+        let manifest = manifest("Deployment", name);
+        let pod = &manifest["spec"]["template"];
+        let container = &pod["spec"]["containers"][0];
+        assert_eq!(container["ports"][0]["containerPort"], port, "{name}");
+        let scraped = &pod["metadata"]["annotations"]["prometheus.io/port"];
+        assert_eq!(scraped, &port.to_string(), "{name}");
+        for (probe, path) in [
+            ("startupProbe", "/healthz"),
+            ("livenessProbe", "/healthz"),
+            ("readinessProbe", "/readyz"),
+        ] {
+            assert_eq!(container[probe]["httpGet"]["path"], path, "{name}: {probe}");
+            assert_eq!(container[probe]["httpGet"]["port"], "health", "{name}: {probe}");
+        }
     }
+    // The image's own check asks a worker.
+    assert!(service("worker")["healthcheck"].is_null());
+    assert_eq!(
+        service("settlement")["healthcheck"]["test"],
+        serde_json::json!(["CMD", "assay", "health", "--settlement"])
+    );
 }
 
 #[test]

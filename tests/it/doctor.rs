@@ -122,14 +122,17 @@ fn without_urls_it_says_which_are_needed() {
 #[test]
 fn health_says_no_where_nothing_answers() {
     let bench = Workbench::new();
-    let output = bench
-        .command(&["health"])
-        .env("ASSAY_LISTEN", "127.0.0.1:1")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "nothing answers at 127.0.0.1:1\n"
-    );
+    let asked: [(&[&str], _); 2] = [
+        (&["health"], "nothing answers at 127.0.0.1:1\n"),
+        (&["health", "--settlement"], "nothing answers at 127.0.0.1:2\n"),
+    ];
+    for (args, answer) in asked {
+        let output = bench
+            .command(args)
+            .env("ASSAY_LISTEN", "127.0.0.1:1")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), answer);
+    }
 }

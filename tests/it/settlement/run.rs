@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use assay::health::{Condition, Heart};
 use assay::journal::Settled;
 use assay::outcome::Outcome;
 use assay::queue::{Destination, MemoryQueue, Outgoing, Queue, QueueError, Topology};
@@ -15,6 +16,7 @@ use super::{Decision, World};
 /// Settlement, running.
 struct Running {
     queue: Arc<MemoryQueue>,
+    heart: Heart,
     stop: CancellationToken,
     task: JoinHandle<Result<(), QueueError>>,
 }
@@ -23,14 +25,14 @@ impl Running {
     fn start(world: &World, queue: &Arc<MemoryQueue>) -> Self {
         let stop = CancellationToken::new();
         let shared: Arc<dyn Queue> = Arc::<MemoryQueue>::clone(queue);
-        let task = tokio::spawn(settle::run(
-            shared,
-            world.settler.clone(),
-            assay::metrics::Metrics::new(),
-            stop.clone(),
-        ));
+        let heart = Heart::default();
+        let (settler, beating, stopping) = (world.settler.clone(), heart.clone(), stop.clone());
+        let metrics = assay::metrics::Metrics::new();
+        let task =
+            tokio::spawn(async move { settle::run(shared, settler, metrics, &beating, stopping).await });
         Self {
             queue: Arc::clone(queue),
+            heart,
             stop,
             task,
         }
@@ -185,4 +187,16 @@ async fn a_lost_decision_that_is_in_trouble_keeps_no_other_from_being_settled() 
     let running = Running::start(&world, &queue);
     until(async || world.ledger().await.len() == 3).await;
     assert_eq!(running.stop().await, 0);
+}
+
+/// What a probe tells of settlement: [`crate::health`] has what becomes of a loop that stands still.
+#[tokio::test]
+async fn each_loop_of_settlement_has_a_pulse_for_as_long_as_it_runs() {
+    let world = World::new().await;
+    let running = Running::start(&world, &queue());
+    let heart = running.heart.clone();
+    let loops = [Condition::good("release"), Condition::good("assay.settle")];
+    until(async || heart.loops() == loops).await;
+    running.stop().await;
+    assert_eq!(heart.loops(), []);
 }
