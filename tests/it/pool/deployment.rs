@@ -9,6 +9,7 @@ use std::time::Duration;
 use assay::job::Job;
 use assay::journal::{Market, PgJournal};
 use assay::queue::{Outgoing, Queue as _, RabbitQueue, RabbitSettings};
+use rustix::process::Signal;
 
 use super::judge::SlowJudge;
 use super::submission::Submission;
@@ -132,10 +133,15 @@ impl Deployment {
 
     /// The same, reaching broker and database by other addresses.
     pub(crate) fn start_on(&self, urls: &Urls, args: &[&str]) -> Process {
+        self.start_command(Self::command_on(&self.bench, urls, &self.judge, args))
+    }
+
+    /// The same of a command that a test has made itself.
+    pub(crate) fn start_command(&self, mut command: Command) -> Process {
         let number = self.processes.lock().unwrap().len();
         let log = self.bench.path(&format!("process-{number}.log"));
         let file = std::fs::File::create(&log).unwrap();
-        let child = Self::command_on(&self.bench, urls, &self.judge, args)
+        let child = command
             .env("ASSAY_LOG", "info")
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
@@ -279,9 +285,13 @@ impl Process {
 
     /// SIGTERM.
     pub(crate) fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).unwrap();
         let id = rustix::process::Pid::from_raw(id).unwrap();
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(id, signal).unwrap();
     }
 
     /// Whether it has ended.

@@ -10,6 +10,7 @@ mod follow;
 mod in_flight;
 mod judge;
 mod lanes;
+mod observed;
 mod strange;
 mod submission;
 mod suspects;
