@@ -304,6 +304,22 @@ impl OutcomeMessage {
     }
 }
 
+/// What stands in place of erased words (`assay.without_reasons` in the database).
+const ERASED: &str = "[erased]";
+
+impl OutcomeMessage {
+    /// Whether `kept` says the same, but for words of graders that were erased there since.
+    pub fn is_kept_as(&self, kept: &Self) -> bool {
+        let mut left = self.clone();
+        for (words, kept) in left.graders.iter_mut().zip(&kept.graders) {
+            if kept.reason == ERASED {
+                words.reason.clone_from(&kept.reason);
+            }
+        }
+        left == *kept
+    }
+}
+
 /// What one grader said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

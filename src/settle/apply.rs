@@ -1,6 +1,7 @@
 //! One outcome, from the bytes of its message to what became of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -9,7 +10,9 @@ use super::settings::SettleSettings;
 use super::transition::transition;
 use crate::clock::Clock;
 use crate::entry::VerificationId;
-use crate::journal::{Checked, JournalError, Market, NewException, Settled, Transition, Tried};
+use crate::journal::{
+    Checked, Decided, JournalError, Market, NewException, Settled, Situation, Transition, Tried,
+};
 use crate::message::{OutcomeMessage, VERSION};
 use crate::metrics::Metrics;
 use crate::receipt::{ReceiptFault, Trust, TrustError};
@@ -109,6 +112,10 @@ impl Settler {
         if let Err(exception) = self.check(&message)? {
             return self.except(about, exception, body, tried).await;
         }
+        // Else the transaction would close the exception as applied before.
+        if tried.is_some() && self.is_altered(&message).await? {
+            return self.except(about, Exception::DecisionDiffers, body, tried).await;
+        }
         let settings = &self.settings;
         let outcome = Checked {
             message: &message,
@@ -119,7 +126,9 @@ impl Settler {
                 .filter(|_| settings.fee_basis_points > 0),
             rated: self.is_rated(),
         };
-        let table = |found: &_| {
+        let differs = AtomicBool::new(false);
+        let table = |found: &Situation| {
+            differs.store(found.decided == Decided::Other, Ordering::Relaxed);
             transition(settings, &message, found)
                 .unwrap_or_else(|exception| Transition::Except(exception.into()))
         };
@@ -133,8 +142,24 @@ impl Settler {
             Err(JournalError::Damaged(what)) => {
                 self.except(about, Exception::Damaged(what), body, tried).await
             }
+            // Nothing moves, but what a stranger has altered is somebody's business also when it comes late.
+            Ok(Settled::Already)
+                if differs.load(Ordering::Relaxed)
+                    && tried.is_none()
+                    && self.is_altered(&message).await? =>
+            {
+                self.except(about, Exception::DecisionDiffers, body, tried).await
+            }
             result => Ok(result?),
         }
+    }
+
+    /// Whether the worker stored this decision with other words. Other bytes are none: the row of an old decision may have
+    /// lost words that were erased, and a copy of its message still has them.
+    async fn is_altered(&self, message: &OutcomeMessage) -> Result<bool, JournalError> {
+        let decision = self.market.journal().decision(message.verification_id).await?;
+        Ok(decision
+            .is_some_and(|stored| read(&stored.message).map_or(true, |kept| !message.is_kept_as(&kept))))
     }
 
     /// What can be said without the database: whether the receipt is believed, and speaks of what the message says.

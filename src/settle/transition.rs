@@ -19,6 +19,7 @@ pub fn transition(
     message: &OutcomeMessage,
     found: &Situation,
 ) -> Result<Transition, Exception> {
+    // Whatever the message says: `Settler` looks whether somebody has altered one that differs.
     if found.applied {
         return Ok(Transition::AlreadyApplied);
     }

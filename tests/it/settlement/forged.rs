@@ -1,9 +1,9 @@
 //! Whatever is published to the exchange without a worker's decision moves nothing and is in the exceptions.
 
 use assay::job::{Job, JobStatus};
-use assay::journal::Settled;
-use assay::message::OutcomeMessage;
-use assay::outcome::Outcome;
+use assay::journal::{Effect, Settled, Tried};
+use assay::message::{GraderWords, OutcomeMessage};
+use assay::outcome::{GraderEnd, Outcome};
 use assay::receipt::{Purpose, SigningKey, TrustFile};
 use assay::verdict::Score;
 
@@ -193,6 +193,78 @@ async fn what_is_no_outcome_is_noted_once() {
     let words = details[3].detail.split(" at line").next().unwrap();
     insta::assert_snapshot!(words, @"the message cannot be read: missing field `receipt`");
     assert_untouched(&world, &[&job]).await;
+}
+
+/// Whoever can publish to the exchange may alter the unsigned words of a message and send it after the genuine one.
+#[tokio::test]
+async fn an_altered_outcome_that_comes_after_the_genuine_one_is_an_exception_and_stays_one() {
+    let world = World::new().await;
+    let job = world.job("j1", |_| ()).await;
+    let genuine = world.decide_with(&job, Outcome::Verified, with_words).await;
+    assert_eq!(world.settle(&genuine).await, Settled::Applied(Effect::Paid));
+    let alterations: [(&str, Forge); 3] = [
+        ("the threshold", |message, _| message.threshold = 0.1),
+        ("a reason", |message, _| {
+            message.graders[0].reason = "Bad.".to_owned()
+        }),
+        ("a grader", |message, _| message.graders.clear()),
+    ];
+    for (what, alter) in alterations {
+        let mut altered = genuine.message.clone();
+        alter(&mut altered, &job);
+        let altered = Decision::of(altered);
+        for _ in 0..2 {
+            let settled = world.settle(&altered).await;
+            assert_eq!(settled, Settled::Exception("decision-differs"), "{what}");
+        }
+    }
+    let open = world.market.exceptions(false).await.unwrap();
+    assert_eq!(open.len(), 3, "each is noted once");
+    let tried = Tried {
+        exception: open[0].id,
+        by: "ann",
+    };
+    let again = world.settler.again(tried).await.unwrap();
+    assert_eq!(again, Settled::Exception("decision-differs"));
+    assert_eq!(world.exceptions().await, ["decision-differs"; 3]);
+    assert_eq!(world.settle(&genuine).await, Settled::Already);
+    assert_eq!(world.ledger().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_late_copy_with_words_that_were_erased_since_or_written_otherwise_is_no_exception() {
+    let world = World::new().await;
+    let job = world.job("j1", |_| ()).await;
+    let genuine = world.decide_with(&job, Outcome::Verified, with_words).await;
+    assert_eq!(world.settle(&genuine).await, Settled::Applied(Effect::Paid));
+    let spaced = serde_json::to_vec_pretty(&genuine.message).unwrap();
+    assert_eq!(world.settler.settle(&spaced).await.unwrap(), Settled::Already);
+    world
+        .execute("ALTER TABLE assay.decision DISABLE TRIGGER USER")
+        .await;
+    world
+        .execute("UPDATE assay.decision SET message = assay.without_reasons(message)")
+        .await;
+    assert_eq!(world.settle(&genuine).await, Settled::Already);
+    assert_eq!(world.exceptions().await, Vec::<String>::new());
+    let mut altered = genuine.message.clone();
+    altered.threshold = 0.1;
+    let altered = Decision::of(altered);
+    assert_eq!(
+        world.settle(&altered).await,
+        Settled::Exception("decision-differs"),
+        "its other words still count"
+    );
+}
+
+fn with_words(message: &mut OutcomeMessage) {
+    message.graders.push(GraderWords {
+        name: "text".to_owned(),
+        kind: "diff".to_owned(),
+        verdict: GraderEnd::Pass,
+        score: Some(Score::ONE),
+        reason: "Good.".to_owned(),
+    });
 }
 
 async fn assert_untouched(world: &World, jobs: &[&Job]) {
