@@ -47,9 +47,10 @@ attack-tables: build ## The tables of attacks in docs/judging.md, made anew
 chaos: build ## 2,000 jobs a scenario, disputes of 500, while processes are killed and servers restarted: nothing is lost or doubled
 	ASSAY_CHAOS_JOBS=2000 tests/servers run cargo test --locked --test it -- pool:: reverify::sets:: --nocapture --test-threads 1 --include-ignored
 
-lint: tools ## Format and lints
+lint: tools ## Format and lints, also of what only the feature otel compiles
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --lib --bins --features otel -- -D warnings
 
 fmt: ## Format the code
 	cargo fmt
