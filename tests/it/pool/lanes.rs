@@ -43,7 +43,7 @@ async fn slow_judges_do_not_hold_up_quick_checks() {
             deployment.count(decided).await == all
         })
         .await;
-    let mut took = deployment.from_publishing_to_decision(&published).await;
+    let mut took = deployment.times_until_decision(&published).await;
     took.sort_unstable();
     let (half, most) = (percentile(&took, 50), percentile(&took, 95));
     println!(
@@ -79,10 +79,7 @@ impl Deployment {
     }
 
     /// How long each took until its decision was written, on the clock of this machine, which is the database's, too.
-    async fn from_publishing_to_decision(
-        &self,
-        published: &BTreeMap<String, Timestamp>,
-    ) -> Vec<SignedDuration> {
+    async fn times_until_decision(&self, published: &BTreeMap<String, Timestamp>) -> Vec<SignedDuration> {
         let rows: Vec<(String, i64)> = sqlx::query_as(
             "SELECT job_id, (extract(epoch FROM decided_at) * 1000000)::int8 FROM assay.decision
              WHERE trigger = 'submission'",
