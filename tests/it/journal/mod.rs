@@ -4,6 +4,7 @@
 
 mod claims;
 mod conformance;
+mod cut_off;
 mod parked;
 mod set_aside;
 mod shares;
