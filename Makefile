@@ -29,8 +29,9 @@ $(RUNTIMES)/%.wasm.sha256: graders/runtimes/build $(wildcard graders/wit/*.wit)
 $(RUNTIMES)/python.wasm.sha256: $(wildcard graders/runtimes/python/*.*)
 $(RUNTIMES)/javascript.wasm.sha256: $(wildcard graders/runtimes/javascript/*.*)
 
+# Many tests wait for leases and servers: one more at a time than there are processors.
 test: lint build ## Everything: format, lints, plans, all tests against private servers
-	tests/servers run cargo test --locked
+	tests/servers run cargo test --locked -- --test-threads $$(($$(nproc) + 1))
 	$(ASSAY) plan check
 	@echo "all good"
 
