@@ -20,6 +20,7 @@ mod model;
 mod process;
 mod site;
 
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
@@ -173,6 +174,7 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
 /// What the floor takes from a job's publishing to its outcome, at the rate at which the worker is measured.
 async fn floor_latency(template: &Template, rate: f64, time: Duration) {
     let site = Site::fresh().await;
+    write_out();
     let process = Process::floor(&site, template);
     let times = load::steadily(&site, rate, time).await;
     process.end();
@@ -186,6 +188,7 @@ async fn floor_latency(template: &Template, rate: f64, time: Duration) {
 /// still writes take to be there for everybody, on an idle system and at that rate.
 async fn latency(rate: f64, time: Duration) {
     let site = Site::fresh().await;
+    write_out();
     let model = Model::start().await;
     let process = Process::judging(&site, &model.base_url);
     // The first connects.
@@ -214,6 +217,12 @@ async fn latency(rate: f64, time: Duration) {
     print_times(&what, &times);
     print_seconds(&what, rate, &times);
     site.remove().await;
+}
+
+/// Has the system write what the rounds before left in its memory: it would do so half a minute later, in the middle of what is
+/// measured, and whoever commits meanwhile would wait for megabytes that are none of his.
+fn write_out() {
+    assert!(Command::new("sync").status().unwrap().success());
 }
 
 /// The same of each second: where the disk of a shared machine stalls now and then, whole seconds are slow and the others tell
