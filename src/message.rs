@@ -21,6 +21,9 @@ pub const VERSION: u32 = 1;
 /// Most bytes of a submitted-job message.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
+/// What stands in place of erased words (`assay.without_reasons` in the database).
+const ERASED: &str = "[erased]";
+
 /// The message that a job was submitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SubmittedJob {
@@ -302,12 +305,7 @@ impl OutcomeMessage {
         }
         fields.finish()
     }
-}
 
-/// What stands in place of erased words (`assay.without_reasons` in the database).
-const ERASED: &str = "[erased]";
-
-impl OutcomeMessage {
     /// Whether `kept` says the same, but for words of graders that were erased there since.
     pub fn is_kept_as(&self, kept: &Self) -> bool {
         let mut left = self.clone();

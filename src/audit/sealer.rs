@@ -30,8 +30,8 @@ const LOOK_BACK: Duration = Duration::from_secs(30 * 60);
 /// of workers differ.
 const SEEN_WITHIN: Duration = Duration::from_secs(2 * 60);
 
-/// How often one of the workers goes on with the walk through all verifications, a part at a time: for what came later than the rounds
-/// expect, as after hours without a database. So a day's walk is through some 50 million.
+/// How often one of the workers goes on with the walk through all verifications, a part at a time: for what came later than the
+/// rounds expect, as after hours without a database. So a day's walk is through some 50 million.
 const WALK: Duration = Duration::from_secs(30);
 
 /// Checkpoints that are anchored at a time.
@@ -100,8 +100,8 @@ impl Sealer {
         self.anchor_what_is_made().await
     }
 
-    /// Makes what checkpoints are due, the last being older than `every`, and anchors those that are not anchored yet. Gives back the
-    /// place before which nothing will end or appear any more; `None`: none was due, or somebody else makes them.
+    /// Makes what checkpoints are due, the last being older than `every`, and anchors those that are not anchored yet. Gives back
+    /// the place before which nothing will end or appear any more; `None`: none was due, or somebody else makes them.
     ///
     /// # Errors
     /// A database or an anchor that cannot be read or written.

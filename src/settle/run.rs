@@ -49,7 +49,8 @@ const HANGING: Duration = Duration::from_secs(2 * LONGEST_HELD.as_secs());
 /// Longest time between two outcomes, or groups of them, that are released.
 const RELEASE_HANGING: Duration = Duration::from_secs(120);
 
-/// Applies outcomes until `stop` fires, its loops beating in `heart`; what has begun is finished, what was not taken goes back to the broker.
+/// Applies outcomes until `stop` fires, its loops beating in `heart`; what has begun is finished, what was not taken goes back to
+/// the broker.
 ///
 /// # Errors
 /// Where the broker cannot be consumed from.

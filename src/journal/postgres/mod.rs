@@ -114,8 +114,8 @@ const STEADY_PLANS: [(&str, &str); 3] = [
     ("jit", "off"),
 ];
 
-/// A client that is cut off in the middle of a transaction leaves its locks behind: the server ends the session after so long, and not
-/// when TCP gives up two hours later. Between two statements of a transaction of ours lie milliseconds.
+/// A client that is cut off in the middle of a transaction leaves its locks behind: the server ends the session after so long, and
+/// not when TCP gives up two hours later. Between two statements of a transaction of ours lie milliseconds.
 const NO_LOCKS_LEFT: (&str, &str) = ("idle_in_transaction_session_timeout", "10s");
 
 fn pool_options(connections: u32) -> PgPoolOptions {

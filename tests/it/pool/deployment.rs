@@ -121,6 +121,11 @@ impl Deployment {
         self.bench.write("assay.toml", &change(&config));
     }
 
+    /// Workers that are started from now on take so many at a time.
+    pub(crate) fn in_flight(&self, count: u32) {
+        self.configure(|config| config.replace("[pool]\n", &format!("[pool]\nin_flight = {count}\n")));
+    }
+
     /// A command of `assay` in this deployment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         Self::command_on(&self.bench, &self.urls, &self.judge, args)
@@ -297,6 +302,16 @@ impl Process {
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Where it says that it serves its health.
+    pub(crate) fn health(&self) -> String {
+        let log = self.log();
+        let said = log
+            .split_once("health=Some(")
+            .and_then(|(_, rest)| rest.split_once(')'));
+        said.map(|(address, _)| address.to_owned())
+            .unwrap_or_else(|| panic!("no address in {log}"))
     }
 
     pub(crate) fn log(&self) -> String {

@@ -31,21 +31,15 @@ async fn in_flight(address: &str) -> u32 {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_is_under_way_than_may_be_however_often_the_broker_sends_it_again() {
     let deployment = Deployment::new().await;
-    let address = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap().to_string()
-    };
-    deployment.configure(|config| {
-        config
-            .replace("listen = \"off\"", &format!("listen = \"{address}\""))
-            .replace("[pool]\n", &format!("[pool]\nin_flight = {IN_FLIGHT}\n"))
-    });
+    deployment.configure(|config| config.replace("listen = \"off\"", "listen = \"127.0.0.1:0\""));
+    deployment.in_flight(IN_FLIGHT);
     let submissions = quick("j", JOBS as usize);
     deployment.insert(&submissions).await;
     let (to_broker, amqp) = Relay::to(&deployment.urls.amqp).await;
     let (to_database, database) = Relay::to(&deployment.urls.database).await;
     let worker = deployment.start_on(&Urls { amqp, database }, &["work"]);
     let worker = deployment.ready(worker, "the worker takes jobs").await;
+    let address = worker.health();
     to_database.slow(Duration::from_secs(3600));
     deployment.publish(&submissions).await;
     deployment

@@ -122,12 +122,7 @@ async fn settlement_answers_probes_and_names_its_loops() {
     let deployment = Deployment::new().await;
     deployment.configure(|config| config.replace("listen = \"off\"", "listen = \"127.0.0.1:0\""));
     let settler = deployment.settler().await;
-    let log = settler.log();
-    let address = log
-        .split("health=Some(")
-        .nth(1)
-        .and_then(|rest| rest.split(')').next());
-    let address = address.unwrap_or_else(|| panic!("no address in {log}"));
+    let address = settler.health();
     let _ = rustls::crypto::ring::default_provider().install_default();
     let probe = async |path: &str| {
         let response = reqwest::get(format!("http://{address}/{path}")).await.unwrap();

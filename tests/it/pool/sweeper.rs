@@ -84,7 +84,7 @@ async fn no_more_overdue_submissions_are_taken_up_at_a_time_than_there_is_room_f
         .await;
 
     // A quarter of what may be in flight.
-    deployment.configure(|config| config.replace("[pool]\n", "[pool]\nin_flight = 8\n"));
+    deployment.in_flight(8);
     let _worker = deployment.worker().await;
     deployment
         .until("as many as there is room for", WAIT, async || {

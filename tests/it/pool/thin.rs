@@ -57,7 +57,7 @@ impl Deployment {
 #[tokio::test(flavor = "multi_thread")]
 async fn thin_messages_that_come_again_after_settlement_are_acknowledged_and_nobody_has_to_look() {
     let deployment = Deployment::new().await;
-    deployment.configure(|config| config.replace("[pool]\n", "[pool]\nin_flight = 1\n"));
+    deployment.in_flight(1);
     let submissions = [
         submission("verified", "as expected", 0),
         submission("again", "otherwise", 0),
@@ -91,7 +91,7 @@ async fn thin_messages_that_come_again_after_settlement_are_acknowledged_and_nob
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thin_message_comes_again_for_nothing_when_the_marketplace_has_no_such_job_any_more() {
     let deployment = Deployment::new().await;
-    deployment.configure(|config| config.replace("[pool]\n", "[pool]\nin_flight = 1\n"));
+    deployment.in_flight(1);
     let gone = submission("gone", "as expected", 0);
     deployment.insert(std::slice::from_ref(&gone)).await;
     let worker = deployment.worker().await;
@@ -113,7 +113,7 @@ async fn a_thin_message_comes_again_for_nothing_when_the_marketplace_has_no_such
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thin_message_of_other_content_or_of_an_erased_hand_in_is_parked_after_settlement_as_before() {
     let deployment = Deployment::new().await;
-    deployment.configure(|config| config.replace("[pool]\n", "[pool]\nin_flight = 1\n"));
+    deployment.in_flight(1);
     let paid = submission("paid", "as expected", 0);
     deployment.insert(std::slice::from_ref(&paid)).await;
     let _settler = deployment.settler().await;

@@ -31,7 +31,7 @@ async fn outcomes_that_nobody_confirms_hold_no_other_job_back_and_are_published_
         .take(4)
         .collect();
     deployment.insert(&submissions).await;
-    deployment.configure(|config| config.replace("[pool]\n", "[pool]\nin_flight = 2\n"));
+    deployment.in_flight(2);
     tokio::task::block_in_place(|| queue(&deployment, "assay.settle", "suspend"));
     let worker = deployment.worker().await;
     deployment.publish(&submissions).await;
@@ -64,10 +64,8 @@ async fn a_queue_to_wait_in_that_confirms_nothing_holds_no_other_job_back() {
     let mut submissions = judged("judged", 2);
     submissions.extend(mixed("j", 1));
     deployment.insert(&submissions).await;
-    deployment.configure(|config| {
-        let config = config.replace("judge_slots = 4", "judge_slots = 1");
-        config.replace("[pool]\n", "[pool]\nin_flight = 2\n")
-    });
+    deployment.configure(|config| config.replace("judge_slots = 4", "judge_slots = 1"));
+    deployment.in_flight(2);
     deployment.judge.takes(Duration::from_secs(3600));
     let _worker = deployment.worker().await;
     tokio::task::block_in_place(|| queue(&deployment, "assay.judge", "suspend"));
@@ -91,5 +89,4 @@ async fn a_queue_to_wait_in_that_confirms_nothing_holds_no_other_job_back() {
         })
         .await;
     tokio::task::block_in_place(|| queue(&deployment, "assay.judge", "resume"));
-    deployment.judge.takes(Duration::ZERO);
 }
