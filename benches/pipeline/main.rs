@@ -43,6 +43,9 @@ struct Arguments {
     /// Seconds for which the latency is measured; 0: not at all.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// Jobs a second at which the latency is measured, instead of half of what the worker took.
+    #[arg(long)]
+    rate: Option<f64>,
     /// Measures only the worker.
     #[arg(long)]
     no_floor: bool,
@@ -102,7 +105,10 @@ async fn main() {
     }
     if arguments.seconds > 0 {
         println!();
-        let (rate, time) = (worker / 2.0, Duration::from_secs(arguments.seconds.into()));
+        let (rate, time) = (
+            arguments.rate.unwrap_or(worker / 2.0),
+            Duration::from_secs(arguments.seconds.into()),
+        );
         if !arguments.no_floor {
             floor_latency(&template, rate, time).await;
         }
@@ -174,6 +180,7 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
 /// What the floor takes from a job's publishing to its outcome, at the rate at which the worker is measured.
 async fn floor_latency(template: &Template, rate: f64, time: Duration) {
     let site = Site::fresh().await;
+    site.make_segments(segments(rate, time)).await;
     write_out();
     let process = Process::floor(&site, template);
     let times = load::steadily(&site, rate, time).await;
@@ -188,6 +195,7 @@ async fn floor_latency(template: &Template, rate: f64, time: Duration) {
 /// still writes take to be there for everybody, on an idle system and at that rate.
 async fn latency(rate: f64, time: Duration) {
     let site = Site::fresh().await;
+    site.make_segments(segments(rate, time)).await;
     write_out();
     let model = Model::start().await;
     let process = Process::judging(&site, &model.base_url);
@@ -217,6 +225,12 @@ async fn latency(rate: f64, time: Duration) {
     print_times(&what, &times);
     print_seconds(&what, rate, &times);
     site.remove().await;
+}
+
+/// As many as the even load fills, and half as many again: up to 10 KB a job.
+fn segments(rate: f64, time: Duration) -> u32 {
+    const SEGMENT: f64 = 16e6;
+    (rate * (time + load::WARM_UP).as_secs_f64() * 10e3 / SEGMENT * 1.5) as u32
 }
 
 /// Has the system write what the rounds before left in its memory: it would do so half a minute later, in the middle of what is

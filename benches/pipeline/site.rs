@@ -65,6 +65,17 @@ impl Site {
         site
     }
 
+    /// Leaves PostgreSQL with so many segments of its write-ahead log (16 MB each) to use again, as a server has them that was
+    /// under load before. One that has none makes them as it goes: it writes 16 MB of zeros and flushes them, while every
+    /// commit waits.
+    pub(crate) async fn make_segments(&self, segments: u32) {
+        for _ in 0..segments {
+            self.on_server("SELECT pg_logical_emit_message(false, 'bench', ''), pg_switch_wal()")
+                .await;
+        }
+        self.on_server("CHECKPOINT").await;
+    }
+
     fn write_settings(&self) {
         let folder = self.folder.path();
         std::fs::create_dir_all(folder.join("graders/plans")).unwrap();
