@@ -52,6 +52,9 @@ pub(crate) fn id(number: u32) -> String {
 /// Jobs whose judge writes for a while have ids above those of all others.
 const SLOW: u32 = 90_000_000;
 
+/// The job that is taken before the even load begins has an id above those of the load.
+const FIRST: u32 = 80_000_000;
+
 /// The id of a job whose judge writes for a while.
 pub(crate) fn slow_id(number: u32) -> String {
     id(SLOW + number)
@@ -176,9 +179,8 @@ impl Outcomes {
     /// Waits for all of them.
     pub(crate) async fn all(&mut self) {
         while self.left > 0 {
-            let next = tokio::time::timeout(SILENCE, self.consumer.next()).await;
-            let outcome = next.unwrap().unwrap().unwrap();
-            let Some(came) = self.came.get_mut(number(&outcome.data)) else {
+            let number = self.next().await;
+            let Some(came) = self.came.get_mut(number) else {
                 continue;
             };
             if came.replace(Instant::now()).is_none() {
@@ -187,6 +189,12 @@ impl Outcomes {
                 self.twice += 1;
             }
         }
+    }
+
+    /// Waits for one, and gives back which job it is about.
+    async fn next(&mut self) -> usize {
+        let next = tokio::time::timeout(SILENCE, self.consumer.next()).await;
+        number(&next.unwrap().unwrap().unwrap().data)
     }
 
     pub(crate) fn between_first_and_last(&self) -> Duration {
@@ -199,6 +207,13 @@ impl Outcomes {
     pub(crate) fn twice(&self) -> u32 {
         self.twice
     }
+}
+
+/// Takes one job through: whoever takes them is at work after that.
+pub(crate) async fn first(site: &Site) {
+    let mut outcomes = Outcomes::of(site, 0).await;
+    publish(site, FIRST..FIRST + 1).await;
+    outcomes.next().await;
 }
 
 /// Publishes evenly at `rate` jobs a second for `time`; gives back how long each took from just before its publishing to its

@@ -110,9 +110,10 @@ async fn main() {
             Duration::from_secs(arguments.seconds.into()),
         );
         if !arguments.no_floor {
-            floor_latency(&template, rate, time).await;
+            latency(Taker::Floor, &template, rate, time).await;
         }
-        latency(rate, time).await;
+        latency(Taker::Worker, &template, rate, time).await;
+        entries_latency(rate, time).await;
     }
 }
 
@@ -177,23 +178,28 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
     rate
 }
 
-/// What the floor takes from a job's publishing to its outcome, at the rate at which the worker is measured.
-async fn floor_latency(template: &Template, rate: f64, time: Duration) {
+/// From a job's publishing to its outcome, while jobs come evenly at `rate` a second.
+async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
     let site = Site::fresh().await;
     site.make_segments(segments(rate, time)).await;
     write_out();
-    let process = Process::floor(&site, template);
+    let (process, who) = match taker {
+        Taker::Floor => (Process::floor(&site, template), "the floor, "),
+        Taker::Worker => (Process::worker(&site), ""),
+    };
+    load::first(&site).await;
     let times = load::steadily(&site, rate, time).await;
     process.end();
-    let what = format!("the floor, from submission to outcome at {rate:.0} jobs/s");
+    let what = format!("{who}from submission to outcome at {rate:.0} jobs/s");
     print_times(&what, &times);
     print_seconds(&what, rate, &times);
     site.remove().await;
 }
 
-/// From a job's publishing to its outcome, while jobs come evenly at `rate` a second; and what the entries of a judge that
-/// still writes take to be there for everybody, on an idle system and at that rate.
-async fn latency(rate: f64, time: Duration) {
+/// What the entries of a judge that still writes take to be there for everybody, on an idle system and while other jobs come
+/// evenly at `rate` a second. Not together with [`latency`]: looking for the entries every other millisecond costs a tenth of a
+/// processor.
+async fn entries_latency(rate: f64, time: Duration) {
     let site = Site::fresh().await;
     site.make_segments(segments(rate, time)).await;
     write_out();
@@ -203,7 +209,7 @@ async fn latency(rate: f64, time: Duration) {
     entries::seen(&site, &model, 0, 1).await;
     let idle = entries::seen(&site, &model, 1, 10).await;
     let slow = u32::try_from(time.as_secs() / 2).unwrap();
-    let (times, loaded) = tokio::join!(
+    let (_, loaded) = tokio::join!(
         load::steadily(&site, rate, time),
         entries::seen(&site, &model, 11, slow)
     );
@@ -221,9 +227,6 @@ async fn latency(rate: f64, time: Duration) {
             &seen.first_words,
         );
     }
-    let what = format!("from submission to outcome at {rate:.0} jobs/s");
-    print_times(&what, &times);
-    print_seconds(&what, rate, &times);
     site.remove().await;
 }
 
