@@ -32,6 +32,9 @@ use site::{Site, Template};
 /// Deliveries under way at a time: the worker's default, and the floor's.
 const IN_FLIGHT: u16 = 512;
 
+/// How long the disk rests before a latency is measured.
+const REST: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Jobs of each round.
@@ -182,7 +185,7 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
 async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
     let site = Site::fresh().await;
     site.make_segments(segments(rate, time)).await;
-    write_out();
+    write_out().await;
     let (process, who) = match taker {
         Taker::Floor => (Process::floor(&site, template), "the floor, "),
         Taker::Worker => (Process::worker(&site), ""),
@@ -202,7 +205,7 @@ async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
 async fn entries_latency(rate: f64, time: Duration) {
     let site = Site::fresh().await;
     site.make_segments(segments(rate, time)).await;
-    write_out();
+    write_out().await;
     let model = Model::start().await;
     let process = Process::judging(&site, &model.base_url);
     // The first connects.
@@ -236,10 +239,12 @@ fn segments(rate: f64, time: Duration) -> u32 {
     (rate * (time + load::WARM_UP).as_secs_f64() * 10e3 / SEGMENT * 1.5) as u32
 }
 
-/// Has the system write what the rounds before left in its memory: it would do so half a minute later, in the middle of what is
-/// measured, and whoever commits meanwhile would wait for megabytes that are none of his.
-fn write_out() {
+/// Has the system write what the rounds before left in its memory, and lets the disk rest: it would be written half a minute later,
+/// in the middle of what is measured, and whoever commits meanwhile would wait for megabytes that are none of his. A shared disk
+/// that was just written to at full speed is slow for a while.
+async fn write_out() {
     assert!(Command::new("sync").status().unwrap().success());
+    tokio::time::sleep(REST).await;
 }
 
 /// The same of each second: where the disk of a shared machine stalls now and then, whole seconds are slow and the others tell
