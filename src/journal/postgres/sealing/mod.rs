@@ -30,7 +30,7 @@ const LARGEST_CHECKPOINT: u32 = 5_000;
 const PORTION: usize = 500;
 
 /// Longest pause after a portion.
-const LONGEST_PAUSE: Duration = Duration::from_millis(150);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What came of looking at what there is, or at a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,10 +116,10 @@ impl PgJournal {
     }
 }
 
-/// Waits for three times as long as the work since `began` took: of a busy deployment's processors, sealing takes a quarter of one
-/// at most, and those whose verdicts are due do not notice. A slow server is not made slower still.
+/// Waits for as long as the work since `began` took: of a busy deployment's processors, sealing takes half of one at most, and
+/// those whose verdicts are due do not notice. A slow server is not made slower still.
 async fn give_way(began: Instant) {
-    tokio::time::sleep((3 * began.elapsed()).min(LONGEST_PAUSE)).await;
+    tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE)).await;
 }
 
 async fn insert(
