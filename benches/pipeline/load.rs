@@ -223,7 +223,8 @@ pub(crate) async fn steadily(site: &Site, rate: f64, time: Duration) -> Vec<Dura
     let mut outcomes = Outcomes::of(site, jobs).await;
     let (connection, channel) = channel(&site.amqp).await;
     // Made beforehand: who makes them takes the processor from those who are measured.
-    let bodies: Vec<_> = (0..jobs).map(body).collect();
+    let bodies = tokio::task::spawn_blocking(move || (0..jobs).map(body).collect::<Vec<_>>());
+    let bodies = bodies.await.unwrap();
     let publishing = tokio::spawn(async move {
         let began = Instant::now();
         let mut ticks = tokio::time::interval(TICK);
