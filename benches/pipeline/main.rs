@@ -183,9 +183,7 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
 
 /// From a job's publishing to its outcome, while jobs come evenly at `rate` a second.
 async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
-    let site = Site::fresh().await;
-    site.make_segments(segments(rate, time)).await;
-    write_out().await;
+    let site = rested(rate, time).await;
     let (process, who) = match taker {
         Taker::Floor => (Process::floor(&site, template), "the floor, "),
         Taker::Worker => (Process::worker(&site), ""),
@@ -203,9 +201,7 @@ async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
 /// evenly at `rate` a second. Not together with [`latency`]: looking for the entries every other millisecond costs a tenth of a
 /// processor.
 async fn entries_latency(rate: f64, time: Duration) {
-    let site = Site::fresh().await;
-    site.make_segments(segments(rate, time)).await;
-    write_out().await;
+    let site = rested(rate, time).await;
     let model = Model::start().await;
     let process = Process::judging(&site, &model.base_url);
     // The first connects.
@@ -233,18 +229,23 @@ async fn entries_latency(rate: f64, time: Duration) {
     site.remove().await;
 }
 
-/// As many as the even load fills, and half as many again: up to 10 KB a job.
+/// A site on servers that an even load finds as it would after a while.
+///
+/// The system has written what the rounds before left in its memory: it would do so half a minute later, in the middle of what is
+/// measured, and whoever commits meanwhile would wait for megabytes that are none of his. The disk has rested: a shared one that was
+/// just written to at full speed is slow for a while.
+async fn rested(rate: f64, time: Duration) -> Site {
+    let site = Site::fresh().await;
+    site.make_segments(segments(rate, time)).await;
+    assert!(Command::new("sync").status().unwrap().success());
+    tokio::time::sleep(REST).await;
+    site
+}
+
+/// As many segments of the write-ahead log as the even load fills, and half as many again: up to 10 KB a job.
 fn segments(rate: f64, time: Duration) -> u32 {
     const SEGMENT: f64 = 16e6;
     (rate * (time + load::WARM_UP).as_secs_f64() * 10e3 / SEGMENT * 1.5) as u32
-}
-
-/// Has the system write what the rounds before left in its memory, and lets the disk rest: it would be written half a minute later,
-/// in the middle of what is measured, and whoever commits meanwhile would wait for megabytes that are none of his. A shared disk
-/// that was just written to at full speed is slow for a while.
-async fn write_out() {
-    assert!(Command::new("sync").status().unwrap().success());
-    tokio::time::sleep(REST).await;
 }
 
 /// The same of each second: where the disk of a shared machine stalls now and then, whole seconds are slow and the others tell
