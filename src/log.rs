@@ -81,8 +81,7 @@ impl Log {
     }
 
     /// Records a verdict, an error or the decision. Never left out for being one too many.
-    pub async fn result(&self, audience: Audience, content: &serde_json::Value) {
-        let mut content = content.clone();
+    pub async fn result(&self, audience: Audience, mut content: serde_json::Value) {
         self.clean_value(&mut content);
         self.write(EntryType::Result, audience, &content.to_string())
             .await;
@@ -178,7 +177,7 @@ mod tests {
         log.reasoning(Audience::Operator, "two\u{1b}[2J").await;
         log.result(
             Audience::Public,
-            &serde_json::json!({"reason": "sk-canary-123 \u{0}"}),
+            serde_json::json!({"reason": "sk-canary-123 \u{0}"}),
         )
         .await;
         drop(log);
@@ -200,7 +199,7 @@ mod tests {
     async fn no_variable_makes_a_decision_unreadable() {
         let (log, mut reader) = log(r#"{"A": "verified", "B": "refund"}"#);
         let content = serde_json::json!({"outcome": "verified", "reason": "verified: refund"});
-        log.result(Audience::Public, &content).await;
+        log.result(Audience::Public, content).await;
         let entry = reader.recv().await.unwrap();
         assert_eq!(
             entry.content,
@@ -237,7 +236,7 @@ mod tests {
         for _ in 0..MAX_ENTRIES + 50 {
             log.info(Audience::Public, "x").await;
         }
-        log.result(Audience::Public, &serde_json::json!({})).await;
+        log.result(Audience::Public, serde_json::json!({})).await;
         drop(log);
         let entries = counting.await.unwrap();
         assert_eq!(entries.len() as u32, MAX_ENTRIES + 2);

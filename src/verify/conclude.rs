@@ -28,7 +28,7 @@ pub async fn undecided(error: GradeError, graders: Vec<GraderReport>, context: &
     let message = context.log.clean(&error.message);
     let error = GradeError { message, ..error };
     let content = json!({"outcome": "error", "error": error.kind, "recourse": error.recourse()});
-    context.log.result(Audience::Public, &content).await;
+    context.log.result(Audience::Public, content).await;
     let text = format!("no decision, {}: {}", error.kind, error.message);
     context.log.info(Audience::Operator, text).await;
     Verification {
@@ -85,7 +85,7 @@ pub(super) async fn conclude(
         "submission": decision.submission,
         "evidence": decision.evidence,
     });
-    context.log.result(Audience::Public, &content).await;
+    context.log.result(Audience::Public, content).await;
     let runtimes = plan.graders.iter().zip(&results).filter_map(|(planned, graded)| {
         let (verdict, _) = graded.as_ref()?;
         Some((planned.name.clone(), verdict.as_ref().ok()?.provenance.runtime?))

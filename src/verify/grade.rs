@@ -69,7 +69,7 @@ pub(super) async fn grade(
     {
         // What ran, for whoever wants the same again: a dispute compares fuel, interpreter and model.
         let content = json!({"grader": planned.name, "ran": verdict.provenance});
-        context.log.result(Audience::Operator, &content).await;
+        context.log.result(Audience::Operator, content).await;
     }
     if let (Err(error), _) = &graded {
         let text = format!("could not judge, {}: {}", error.kind, error.message);
@@ -94,7 +94,7 @@ pub(super) async fn tell_report(report: &GraderReport, context: &Context) {
         "score": report.score,
         "reason": report.reason,
     });
-    context.log.result(Audience::Public, &content).await;
+    context.log.result(Audience::Public, content).await;
 }
 
 pub(super) fn report(planned: &PlannedGrader, graded: Option<&Graded>, context: &Context) -> GraderReport {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -63,11 +64,10 @@ pub async fn verify_with(
         let wanted = plan.graders.iter().zip(graders).enumerate();
         let wanted = wanted.filter(|(_, (planned, _))| planned.stage == stage);
         let mut running: FuturesUnordered<_> = wanted
-            .map(|(index, (planned, grader))| async move {
-                (
-                    index,
-                    grade(planned, grader.as_ref(), submission, plan, context).await,
-                )
+            .map(|(index, (planned, grader))| {
+                let grading = grade(planned, grader.as_ref(), submission, plan, context);
+                // On the heap: a kilobyte that is moved a dozen times otherwise.
+                grading.map(move |graded| (index, graded)).boxed()
             })
             .collect();
         while let Some((index, graded)) = running.next().await {

@@ -141,7 +141,7 @@ impl Asker<'_> {
     /// Names question and answer in the log, so that its chain binds what is kept of the call.
     pub(super) async fn log_call(&self, call: &ModelCall) {
         let content = LoggedCall::of(call).to_value();
-        self.context.log.result(Audience::Operator, &content).await;
+        self.context.log.result(Audience::Operator, content).await;
     }
 }
 

@@ -155,6 +155,25 @@ async fn a_round_tells_before_where_all_is_settled() {
     }
 }
 
+/// Its worker died before it had told anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_verification_that_was_taken_over_before_its_first_entry_is_sealed_at_the_start_of_its_chain() {
+    let world = World::new().await;
+    let of = world.decide("job", Outcome::Verified).await;
+    world
+        .tamper(&format!(
+            "INSERT INTO assay.verification (id, job_id, attempt, cause, plan_name, plan_digest, submission, started_at,
+                                             ended_at, outcome, entries, taken_over_by)
+             SELECT '{}', job_id, attempt, cause, plan_name, plan_digest, submission, started_at, ended_at, 'taken-over', 0, id
+             FROM assay.verification WHERE id = '{of}'",
+            begun_at(Timestamp::now() - Duration::from_secs(60))
+        ))
+        .await;
+    world.seal(ANCHOR).await;
+    assert_eq!(world.sealed().await, 2);
+    assert_eq!(world.audit(ANCHOR), (0, Vec::new()));
+}
+
 /// Such a pool was not watched for hours, or comes from a time before there were checkpoints.
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_one_look_goes_through_is_sealed_all_the_same() {

@@ -27,7 +27,7 @@ const LOCK: i64 = i64::from_be_bytes(*b"assay-ck");
 const LARGEST_CHECKPOINT: u32 = 5_000;
 
 /// Verifications that are looked at, or written, at a time.
-const PORTION: usize = 500;
+const PORTION: usize = 200;
 
 /// Longest pause after a portion.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
@@ -116,10 +116,10 @@ impl PgJournal {
     }
 }
 
-/// Waits for as long as the work since `began` took: of a busy deployment's processors, sealing takes half of one at most, and
+/// Waits twice as long as the work since `began` took: of a busy deployment's processors, sealing takes a third of one at most, and
 /// those whose verdicts are due do not notice. A slow server is not made slower still.
 async fn give_way(began: Instant) {
-    tokio::time::sleep(began.elapsed().min(LONGEST_PAUSE)).await;
+    tokio::time::sleep((2 * began.elapsed()).min(LONGEST_PAUSE)).await;
 }
 
 async fn insert(
