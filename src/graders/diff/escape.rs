@@ -10,10 +10,20 @@ use crate::entry::push_literal;
 pub(super) fn push_escaped(out: &mut String, text: &[u8], most: usize) -> bool {
     let mut room = most;
     for chunk in text.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if !push_within(out, &mut room, |shown| push_literal(shown, character)) {
+        let mut rest = chunk.valid();
+        while !rest.is_empty() {
+            // Most of it stays as it is, and need not be decoded.
+            let plain = |byte: u8| matches!(byte, b' '..=b'[' | b']'..=b'~');
+            let run = rest.bytes().take(room).take_while(|&byte| plain(byte)).count();
+            out.push_str(&rest[..run]);
+            room -= run;
+            let mut others = rest[run..].chars();
+            if let Some(character) = others.next()
+                && !push_within(out, &mut room, |shown| push_literal(shown, character))
+            {
                 return false;
             }
+            rest = others.as_str();
         }
         for byte in chunk.invalid() {
             if !push_within(out, &mut room, |shown| {
@@ -72,6 +82,8 @@ mod tests {
     fn a_long_text_is_cut_between_characters_and_says_so() {
         assert_eq!(quoted("ééé".as_bytes(), 2), "`éé`…");
         assert_eq!(quoted(b"a\n", 2), "`a`…");
+        assert_eq!(quoted(b"abc", 2), "`ab`…");
+        assert_eq!(quoted(b"abc", 3), "`abc`");
     }
 
     proptest! {
