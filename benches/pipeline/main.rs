@@ -91,11 +91,18 @@ async fn main() {
         arguments.jobs,
     );
     let (mut floors, mut workers) = (Vec::new(), Vec::new());
-    for _ in 0..arguments.rounds {
+    for round in 0..arguments.rounds {
+        // In turns: a machine that grows slower, or faster, wrongs neither.
+        let worker_first = round % 2 == 1;
+        if worker_first || arguments.no_floor {
+            workers.push(throughput(Taker::Worker, &template, arguments.jobs).await);
+        }
         if !arguments.no_floor {
             floors.push(throughput(Taker::Floor, &template, arguments.jobs).await);
+            if !worker_first {
+                workers.push(throughput(Taker::Worker, &template, arguments.jobs).await);
+            }
         }
-        workers.push(throughput(Taker::Worker, &template, arguments.jobs).await);
     }
     println!(
         "\n| | jobs/s: median (range) | its CPU s per 1,000 jobs | RabbitMQ's and PostgreSQL's | peak MB |"
@@ -167,11 +174,7 @@ async fn throughput(taker: Taker, template: &Template, jobs: u32) -> Round {
 
 /// Prints one row, and gives back the median of the rates.
 fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
-    let median = |of: fn(&Round) -> f64| {
-        let mut values: Vec<_> = rounds.iter().map(of).collect();
-        values.sort_by(f64::total_cmp);
-        (values[values.len() / 2], values[0], values[values.len() - 1])
-    };
+    let median = |of: fn(&Round) -> f64| median(rounds.iter().map(of));
     let thousands = f64::from(jobs) / 1000.0;
     let (rate, lowest, highest) = median(|round| round.rate);
     let own = median(|round| round.own.cpu.as_secs_f64()).0 / thousands;
@@ -181,18 +184,23 @@ fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
     rate
 }
 
-/// Prints what the worker took beside the floor, round by round: the two of a round ran one after the other, so that a machine that
-/// grows slower is none of the worker's.
+/// Prints what the worker took beside the floor, round by round: the two of a round ran one after the other.
 fn print_ratio(workers: &[Round], floors: &[Round]) {
     let pairs = workers.iter().zip(floors);
-    let mut ratios: Vec<_> = pairs.map(|(worker, floor)| worker.rate / floor.rate).collect();
-    ratios.sort_by(f64::total_cmp);
-    println!(
-        "\nworker / floor: {:.2} ({:.2} to {:.2})",
-        ratios[ratios.len() / 2],
-        ratios[0],
-        ratios[ratios.len() - 1]
-    );
+    let (ratio, lowest, highest) = median(pairs.map(|(worker, floor)| worker.rate / floor.rate));
+    println!("\nworker / floor: {ratio:.2} ({lowest:.2} to {highest:.2})");
+}
+
+/// The median, the lowest and the highest.
+fn median(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let last = values.len() - 1;
+    (
+        f64::midpoint(values[last / 2], values[values.len() / 2]),
+        values[0],
+        values[last],
+    )
 }
 
 /// From a job's publishing to its outcome, while jobs come evenly at `rate` a second.

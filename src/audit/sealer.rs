@@ -31,7 +31,7 @@ const LOOK_BACK: Duration = Duration::from_secs(30 * 60);
 const SEEN_WITHIN: Duration = Duration::from_secs(2 * 60);
 
 /// How often one of the workers goes on with the walk through all verifications, a part at a time: for what came later than the
-/// rounds expect, as after hours without a database. So a day's walk is through some 50 million.
+/// rounds expect, as after hours without a database. So a day's walk is through up to 50 million.
 const WALK: Duration = Duration::from_secs(30);
 
 /// Checkpoints that are anchored at a time.

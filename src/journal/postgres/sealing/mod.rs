@@ -116,8 +116,8 @@ impl PgJournal {
     }
 }
 
-/// Waits twice as long as the work since `began` took: of a busy deployment's processors, sealing takes a third of one at most, and
-/// those whose verdicts are due do not notice. A slow server is not made slower still.
+/// Waits twice as long as the work since `began` took: of a busy deployment's processors, sealing takes a third of one, and those
+/// whose verdicts are due hardly notice. Where a portion takes long, the pause does not grow with it: sealing has to keep up.
 async fn give_way(began: Instant) {
     tokio::time::sleep((2 * began.elapsed()).min(LONGEST_PAUSE)).await;
 }
