@@ -41,7 +41,7 @@ struct Arguments {
     #[arg(long, default_value_t = 20_000)]
     jobs: u32,
     /// Rounds; in each both are measured.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Seconds for which the latency is measured; 0: not at all.
     #[arg(long, default_value_t = 10)]
@@ -93,15 +93,15 @@ async fn main() {
     let (mut floors, mut workers) = (Vec::new(), Vec::new());
     for round in 0..arguments.rounds {
         // In turns: a machine that grows slower, or faster, wrongs neither.
-        let worker_first = round % 2 == 1;
-        if worker_first || arguments.no_floor {
-            workers.push(throughput(Taker::Worker, &template, arguments.jobs).await);
-        }
-        if !arguments.no_floor {
-            floors.push(throughput(Taker::Floor, &template, arguments.jobs).await);
-            if !worker_first {
-                workers.push(throughput(Taker::Worker, &template, arguments.jobs).await);
-            }
+        let mut takers = [Taker::Floor, Taker::Worker];
+        takers.rotate_left(round as usize % 2);
+        for taker in takers {
+            let rounds = match taker {
+                Taker::Floor if arguments.no_floor => continue,
+                Taker::Floor => &mut floors,
+                Taker::Worker => &mut workers,
+            };
+            rounds.push(throughput(taker, &template, arguments.jobs).await);
         }
     }
     println!(
@@ -273,19 +273,14 @@ fn segments(rate: f64, time: Duration) -> u32 {
 /// The same of each second: where the disk of a shared machine stalls now and then, whole seconds are slow and the others tell
 /// what the worker takes.
 fn print_seconds(what: &str, rate: f64, times: &[Duration]) {
-    let mut p95s: Vec<_> = times
+    let p95s: Vec<_> = times
         .chunks(rate.max(1.0) as usize)
         .map(|second| milliseconds_at(0.95, &sorted(second)))
         .collect();
     let one_by_one: Vec<_> = p95s.iter().map(|p95| format!("{p95:.0}")).collect();
     eprintln!("{what}: p95 of each second in turn: {} ms", one_by_one.join(" "));
-    p95s.sort_by(f64::total_cmp);
-    println!(
-        "{what}: p95 of each second: best {:.1} ms, median {:.1} ms, worst {:.1} ms",
-        p95s[0],
-        p95s[p95s.len() / 2],
-        p95s[p95s.len() - 1]
-    );
+    let (middle, best, worst) = median(p95s.into_iter());
+    println!("{what}: p95 of each second: best {best:.1} ms, median {middle:.1} ms, worst {worst:.1} ms");
 }
 
 fn sorted(times: &[Duration]) -> Vec<Duration> {

@@ -130,41 +130,39 @@ async fn look_at(
     portion: usize,
 ) -> Result<usize, JournalError> {
     let (mut looked_at, mut headless) = (0, Vec::new());
-    let through = found.through;
-    {
-        let mut rows = sqlx::query(
-            "SELECT v.id, v.ended_at IS NULL AS is_open, v.head, v.outcome, l.is_sealed IS NOT NULL AS is_sealed, d.message
-             FROM (SELECT id, ended_at, head, outcome FROM assay.verification WHERE id > $1 ORDER BY id LIMIT $2) v
-             LEFT JOIN LATERAL (SELECT true AS is_sealed FROM assay.checkpoint_leaf l
-                                WHERE l.verification_id = v.id LIMIT 1) l ON true
-             LEFT JOIN LATERAL (SELECT d.message FROM assay.decision d
-                                WHERE v.ended_at IS NOT NULL AND l.is_sealed IS NULL
-                                  AND d.verification_id = v.id LIMIT 1) d ON true
-             ORDER BY v.id",
-        )
-        .bind(through)
-        .bind(i64::try_from(portion).unwrap_or(i64::MAX))
-        .fetch(&mut *connection);
-        // One at a time: messages are long, and only a digest of each is kept.
-        while let Some(row) = rows.try_next().await? {
-            looked_at += 1;
-            found.through = row.try_get("id")?;
-            if row.try_get("is_open")? {
-                found.first_open.get_or_insert(found.through);
-            } else if row.try_get("is_sealed")? {
-                continue;
-            } else if row.try_get::<Option<&[u8]>, _>("head")?.is_some() {
-                found.leaves.push(Leaf {
-                    verification_id: found.through.into(),
-                    head: digest(&row, "head")?,
-                    state: row.try_get::<Option<String>, _>("outcome")?.unwrap_or_default(),
-                    decision: row.try_get::<Option<&[u8]>, _>("message")?.map(decision_digest),
-                });
-            } else {
-                headless.push(found.through);
-            }
+    let mut rows = sqlx::query(
+        "SELECT v.id, v.ended_at IS NULL AS is_open, v.head, v.outcome, l.is_sealed IS NOT NULL AS is_sealed, d.message
+         FROM (SELECT id, ended_at, head, outcome FROM assay.verification WHERE id > $1 ORDER BY id LIMIT $2) v
+         LEFT JOIN LATERAL (SELECT true AS is_sealed FROM assay.checkpoint_leaf l
+                            WHERE l.verification_id = v.id LIMIT 1) l ON true
+         LEFT JOIN LATERAL (SELECT d.message FROM assay.decision d
+                            WHERE v.ended_at IS NOT NULL AND l.is_sealed IS NULL
+                              AND d.verification_id = v.id LIMIT 1) d ON true
+         ORDER BY v.id",
+    )
+    .bind(found.through)
+    .bind(i64::try_from(portion).unwrap_or(i64::MAX))
+    .fetch(&mut *connection);
+    // One at a time: messages are long, and only a digest of each is kept.
+    while let Some(row) = rows.try_next().await? {
+        looked_at += 1;
+        found.through = row.try_get("id")?;
+        if row.try_get("is_open")? {
+            found.first_open.get_or_insert(found.through);
+        } else if row.try_get("is_sealed")? {
+            continue;
+        } else if row.try_get::<Option<&[u8]>, _>("head")?.is_some() {
+            found.leaves.push(Leaf {
+                verification_id: found.through.into(),
+                head: digest(&row, "head")?,
+                state: row.try_get::<Option<String>, _>("outcome")?.unwrap_or_default(),
+                decision: row.try_get::<Option<&[u8]>, _>("message")?.map(decision_digest),
+            });
+        } else {
+            headless.push(found.through);
         }
     }
+    drop(rows);
     // Whoever took over, or erased, before there was an entry recorded no head: it is the chain's start.
     found.leaves.extend(leaves(connection, &headless).await?);
     Ok(looked_at)
