@@ -81,8 +81,8 @@ impl Default for TraceContext {
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let flags = u8::from(self.sampled);
-        let (trace, span) = (hex::encode(self.trace), hex::encode(self.span));
-        write!(f, "00-{trace}-{span}-{flags:02x}")
+        let (trace, span) = (u128::from_be_bytes(self.trace), u64::from_be_bytes(self.span));
+        write!(f, "00-{trace:032x}-{span:016x}-{flags:02x}")
     }
 }
 

@@ -1,6 +1,6 @@
 //! The span of a verification, and the trace that it belongs to.
 
-use tracing::Span;
+use tracing::{Span, field};
 
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -25,11 +25,12 @@ impl VerificationSpan {
             job.id = %job,
             job.attempt = attempt,
             verification.id = %id,
-            trace.id = tracing::field::Empty,
+            trace.id = field::Empty,
         );
         #[cfg(feature = "otel")]
         let context = super::otel::adopt(&span, incoming, context);
-        span.record("trace.id", hex::encode(context.trace()));
+        let trace = u128::from_be_bytes(context.trace());
+        span.record("trace.id", field::display(format_args!("{trace:032x}")));
         Self { span, context }
     }
 }
