@@ -15,11 +15,14 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use serde_json::json;
 
 use crate::site::Site;
+use crate::wire::{self, Wire};
 
 /// Without an outcome for so long, something is wrong.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// How often the even load publishes what is due.
+const SUBMITTED: &str = "assay.submitted";
+
+/// How often the even load publishes what is due, and looks for what has come.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Outcomes of the first moments, while caches and plans are cold, do not count.
@@ -133,7 +136,7 @@ async fn submit(
     channel
         .basic_publish(
             "".into(),
-            "assay.submitted".into(),
+            SUBMITTED.into(),
             BasicPublishOptions::default(),
             body,
             properties,
@@ -216,43 +219,64 @@ pub(crate) async fn first(site: &Site) {
     outcomes.next().await;
 }
 
-/// Publishes evenly at `rate` jobs a second for `time`; gives back how long each took from just before its publishing to its
-/// outcome, without those of the first moments.
+/// Publishes evenly at `rate` jobs a second for `time`; gives back how long each took from when it was due to its outcome,
+/// without those of the first moments. A load that is late itself makes nothing look faster.
 pub(crate) async fn steadily(site: &Site, rate: f64, time: Duration) -> Vec<Duration> {
     let jobs = (rate * (time + WARM_UP).as_secs_f64()) as u32;
-    let mut outcomes = Outcomes::of(site, jobs).await;
-    let (connection, channel) = channel(&site.amqp).await;
     // Made beforehand: who makes them takes the processor from those who are measured.
-    let bodies = tokio::task::spawn_blocking(move || (0..jobs).map(body).collect::<Vec<_>>());
-    let bodies = bodies.await.unwrap();
-    let publishing = tokio::spawn(async move {
-        let began = Instant::now();
-        let mut ticks = tokio::time::interval(TICK);
-        let mut bodies = (0..jobs).zip(&bodies);
-        let mut sent = Vec::with_capacity(jobs as usize);
-        let mut confirms = Vec::new();
-        while sent.len() < jobs as usize {
-            ticks.tick().await;
-            let due = ((began.elapsed().as_secs_f64() * rate) as usize).min(jobs as usize);
-            for (number, body) in bodies.by_ref().take(due - sent.len()) {
-                sent.push(Instant::now());
-                confirms.push(submit(&channel, number, body).await.unwrap());
+    let publications = tokio::task::spawn_blocking(move || {
+        let made = (0..jobs).map(|number| wire::publication(SUBMITTED, &id(number), body(number)));
+        made.collect::<Vec<_>>()
+    });
+    let publications = publications.await.unwrap();
+    let [mut outcomes, mut submissions] = [(); 2].map(|()| Wire::connect(&site.amqp, SILENCE));
+    outcomes.consume(Source::Settle.queue());
+    let began = Instant::now();
+    let due = move |number: u32| began + Duration::from_secs_f64(f64::from(number) / rate);
+    let taking = tokio::task::spawn_blocking(move || take(&mut outcomes, jobs));
+    let publishing = tokio::task::spawn_blocking(move || {
+        publish_when_due(&mut submissions, &publications, due);
+        // With its connection the broker drops what it has read of it and not routed yet: it stays open until all is through.
+        submissions
+    });
+    let came = taking.await.unwrap();
+    publishing.await.unwrap();
+    let all = (0..jobs).map(due).zip(came);
+    all.filter(|(due, _)| *due >= began + WARM_UP)
+        .map(|(due, came)| came - due)
+        .collect()
+}
+
+fn publish_when_due(wire: &mut Wire, publications: &[Vec<u8>], due: impl Fn(u32) -> Instant) {
+    let mut left = (0..).zip(publications).peekable();
+    while left.peek().is_some() {
+        std::thread::sleep(TICK);
+        let now = Instant::now();
+        let mut some = Vec::new();
+        while let Some((_, publication)) = left.next_if(|(number, _)| due(*number) <= now) {
+            some.extend_from_slice(publication);
+        }
+        wire.send(&some);
+    }
+}
+
+/// Gives back when the outcome of each job came.
+fn take(wire: &mut Wire, jobs: u32) -> Vec<Instant> {
+    let mut came = vec![None; jobs as usize];
+    let mut left = came.len();
+    while left > 0 {
+        let bodies = wire.bodies();
+        let now = Instant::now();
+        for body in bodies {
+            let Some(came) = came.get_mut(number(&body)) else {
+                continue;
+            };
+            if came.replace(now).is_none() {
+                left -= 1;
             }
         }
-        for confirm in confirms {
-            assert!(confirm.await.unwrap().is_ack());
-        }
-        // A channel that is dropped closes itself, and the connection would not close meanwhile.
-        (began, sent, channel)
-    });
-    outcomes.all().await;
-    let (began, sent, _channel) = publishing.await.unwrap();
-    connection.close(200, "done".into()).await.unwrap();
-    let counted = sent
-        .iter()
-        .zip(&outcomes.came)
-        .filter(|(sent, _)| **sent >= began + WARM_UP);
-    counted
-        .filter_map(|(sent, came)| Some((*came)? - *sent))
-        .collect()
+        // One look each tick: being woken for each message would cost more than all else here.
+        std::thread::sleep(TICK);
+    }
+    came.into_iter().flatten().collect()
 }

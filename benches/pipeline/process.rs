@@ -93,9 +93,16 @@ impl Process {
         }
     }
 
-    pub(crate) fn end(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn end(self) {
+        drop(self);
+    }
+}
+
+/// Nothing that was started stays behind, also when the bench fails.
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
