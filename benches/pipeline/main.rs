@@ -46,8 +46,9 @@ struct Arguments {
     /// Rounds; in each both are measured.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds for which the latency is measured; 0: not at all. RabbitMQ empties a full write-ahead log once in half a minute of
-    /// such a load, and everybody waits for a fifth of a second: in fewer seconds it is left to chance how much that weighs.
+    /// Seconds for which the latency is measured; 0: not at all. Twice in half a minute of such a load all stands still for a quarter
+    /// of a second: RabbitMQ empties its full write-ahead log, and the system writes what is half a minute old. In fewer seconds it is
+    /// left to chance how much of that is seen.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
     /// Jobs a second at which the latency is measured, instead of half of what the worker took.
