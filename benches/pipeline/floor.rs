@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 
+use assay::queue::Lane;
 use futures_util::StreamExt as _;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions};
@@ -59,7 +60,7 @@ pub(crate) async fn run(settings: &OsStr) {
         .unwrap();
     let mut deliveries = consuming
         .basic_consume(
-            "assay.submitted".into(),
+            Lane::Submitted.queue().into(),
             "".into(),
             BasicConsumeOptions::default(),
             FieldTable::default(),

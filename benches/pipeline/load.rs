@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use assay::job::Job;
 use assay::message::{PlanChoice, SubmittedJob, Work};
-use assay::queue::Source;
+use assay::queue::{Lane, Source};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions};
@@ -19,8 +19,6 @@ use crate::wire::{self, Wire};
 
 /// Without an outcome for so long, something is wrong.
 const SILENCE: Duration = Duration::from_secs(60);
-
-const SUBMITTED: &str = "assay.submitted";
 
 /// How often the even load publishes what is due, and looks for what has come.
 const TICK: Duration = Duration::from_millis(1);
@@ -136,7 +134,7 @@ async fn submit(
     channel
         .basic_publish(
             "".into(),
-            SUBMITTED.into(),
+            Lane::Submitted.queue().into(),
             BasicPublishOptions::default(),
             body,
             properties,
@@ -225,7 +223,8 @@ pub(crate) async fn steadily(site: &Site, rate: f64, time: Duration) -> Vec<Dura
     let jobs = (rate * (time + WARM_UP).as_secs_f64()) as u32;
     // Made beforehand: who makes them takes the processor from those who are measured.
     let publications = tokio::task::spawn_blocking(move || {
-        let made = (0..jobs).map(|number| wire::publication(SUBMITTED, &id(number), body(number)));
+        let made =
+            (0..jobs).map(|number| wire::publication(Lane::Submitted.queue(), &id(number), body(number)));
         made.collect::<Vec<_>>()
     });
     let publications = publications.await.unwrap();

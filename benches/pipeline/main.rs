@@ -139,7 +139,7 @@ async fn calibrate() -> Template {
     load::publish(&site, 0..1).await;
     let worker = Process::worker(&site);
     outcomes.all().await;
-    worker.end();
+    drop(worker);
     let template = site.template().await;
     site.remove().await;
     template
@@ -172,7 +172,7 @@ async fn throughput(taker: Taker, template: &Template, jobs: u32) -> Round {
         round.servers,
         outcomes.twice()
     );
-    process.end();
+    drop(process);
     site.remove().await;
     round
 }
@@ -217,7 +217,7 @@ async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
     };
     load::first(&site).await;
     let times = load::steadily(&site, rate, time).await;
-    process.end();
+    drop(process);
     let what = format!("{who}from submission to outcome at {rate:.0} jobs/s");
     print_times(&what, &times);
     print_seconds(&what, rate, &times);
@@ -239,7 +239,7 @@ async fn entries_latency(rate: f64, time: Duration) {
         load::steadily(&site, rate, time),
         entries::seen(&site, &model, 11, slow)
     );
-    process.end();
+    drop(process);
     for (seen, when) in [
         (&idle, "idle".to_owned()),
         (&loaded, format!("at {rate:.0} jobs/s")),

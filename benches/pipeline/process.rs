@@ -92,10 +92,6 @@ impl Process {
             peak_megabytes: kilobytes / 1024.0,
         }
     }
-
-    pub(crate) fn end(self) {
-        drop(self);
-    }
 }
 
 /// Nothing that was started stays behind, also when the bench fails.
