@@ -23,6 +23,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How often the even load publishes what is due, and looks for what has come.
 const TICK: Duration = Duration::from_millis(1);
 
+/// How often the even load acknowledges the outcomes that have come.
+const ACKNOWLEDGE: Duration = Duration::from_millis(10);
+
 /// Outcomes of the first moments, while caches and plans are cold, do not count.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -263,9 +266,14 @@ fn publish_when_due(wire: &mut Wire, publications: &[Vec<u8>], due: impl Fn(u32)
 fn take(wire: &mut Wire, jobs: u32) -> Vec<Instant> {
     let mut came = vec![None; jobs as usize];
     let mut left = came.len();
+    let mut acknowledged = Instant::now();
     while left > 0 {
         let bodies = wire.bodies();
         let now = Instant::now();
+        if now - acknowledged >= ACKNOWLEDGE {
+            wire.acknowledge();
+            acknowledged = now;
+        }
         for body in bodies {
             let Some(came) = came.get_mut(number(&body)) else {
                 continue;
