@@ -221,6 +221,7 @@ pub struct Submission {
 impl Submission {
     /// The submission of the job's current attempt, its attachments not yet collected.
     pub fn of(job: &Job) -> Self {
+        let digest = digest(job);
         Self {
             job_id: job.id.clone(),
             attempt: job.attempt_count,
@@ -229,8 +230,8 @@ impl Submission {
             output_attachments: job.output_attachments.clone(),
             input_attachments: job.attachments.clone(),
             price_cents: job.price_cents,
-            digest: digest(job),
-            evidence: digest(job),
+            digest,
+            evidence: digest,
             secrets: Secrets::of(&job.env_vars),
             files: Vec::new(),
             faults: Vec::new(),

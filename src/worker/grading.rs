@@ -1,7 +1,7 @@
 //! The graders' part of a run.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ impl Worker {
             sandbox: self.sandbox.clone(),
             reveal: plan.reveal,
         };
-        let verifying = async {
+        let verifying = pin!(async {
             let collecting = collect_hand_in(hand_in.submission.clone(), sources, context);
             let submission = match collecting.await {
                 Ok(submission) => submission,
@@ -75,17 +75,17 @@ impl Worker {
             // Kept before it is decided: whoever disputes the decision finds what it was made on.
             let verifying = verify(&submission, plan, &tools, context);
             tokio::join!(verifying, self.keeper.keep(of.id, &submission)).0
-        };
+        });
         self.crash_in_grader(verifying, &hand_in.submission.job_id).await
     }
 
     /// Where a crash in a grader is asked for, the process dies as soon as the graders wait for something.
-    async fn crash_in_grader<T>(&self, verifying: impl Future<Output = T>, job: &JobId) -> T {
+    async fn crash_in_grader<T>(&self, verifying: Pin<&mut impl Future<Output = T>>, job: &JobId) -> T {
         if !self.crash.is_due(CrashPoint::InGrader, Some(job)) {
             return verifying.await;
         }
         let soon = tokio::time::sleep(Duration::from_millis(1));
-        match select(pin!(verifying), pin!(soon)).await {
+        match select(verifying, pin!(soon)).await {
             Either::Left(_) | Either::Right(_) => die(),
         }
     }

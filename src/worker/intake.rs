@@ -127,7 +127,8 @@ pub(super) async fn read(
                 stated: submission_sha256,
                 plan: choice.as_ref(),
             };
-            named.find(journal, market).await?
+            // Rare, and its statements have more room than all else that a delivery carries.
+            Box::pin(named.find(journal, market)).await?
         }
     };
     let (job, body) = match found {

@@ -168,21 +168,26 @@ impl PgJournal {
 
     /// Does something with the database, but waits no longer than for a connection that still works. What was given up may
     /// have been done all the same.
-    pub(crate) async fn within<T>(
+    pub(crate) fn within<T>(
         &self,
         work: impl Future<Output = Result<T, JournalError>>,
-    ) -> Result<T, JournalError> {
-        let before = self.current().0;
-        match tokio::time::timeout(SILENCE, work).await {
-            Ok(done) => done,
-            Err(_) => {
-                let mut current = self.0.pool.write().unwrap_or_else(PoisonError::into_inner);
-                // Whoever else stalled on the same pool may have replaced it already.
-                if current.0 == before {
-                    let pool = pool_options(self.0.connections).connect_lazy_with(self.0.options.clone());
-                    *current = (before + 1, pool);
+    ) -> impl Future<Output = Result<T, JournalError>> {
+        // Of its own in memory: a statement's future has 15 KB and more, and each of hundreds of deliveries would carry the room for
+        // one with it, used or not.
+        let work = Box::pin(work);
+        async move {
+            let before = self.current().0;
+            match tokio::time::timeout(SILENCE, work).await {
+                Ok(done) => done,
+                Err(_) => {
+                    let mut current = self.0.pool.write().unwrap_or_else(PoisonError::into_inner);
+                    // Whoever else stalled on the same pool may have replaced it already.
+                    if current.0 == before {
+                        let pool = pool_options(self.0.connections).connect_lazy_with(self.0.options.clone());
+                        *current = (before + 1, pool);
+                    }
+                    Err(JournalError::Stalled(self.0.place.clone()))
                 }
-                Err(JournalError::Stalled(self.0.place.clone()))
             }
         }
     }
