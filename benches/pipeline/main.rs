@@ -5,7 +5,8 @@
 //! A job is a hand-in of 2 KB that one diff grader compares with 2 KB of expected text: one line differs, so that the log has
 //! four entries (it begins, the difference, the grader's verdict, the decision). All jobs lie in the queue before the
 //! worker starts; jobs a second are counted between the first outcome and the last. The floor ([`floor`]) makes what no worker
-//! can do without, and grades nothing; both run in turns, each time in a fresh database and in empty queues.
+//! can do without, and grades nothing; both run in turns, each time in a fresh database and in empty queues. An ordinary client
+//! takes the outcomes then, of both alike, on the same cores: what it costs is in both figures, and brings them closer together.
 //!
 //! At half of that, jobs come evenly, over a connection that costs next to nothing ([`wire`]), and each is timed from when it was due.
 

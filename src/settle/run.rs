@@ -213,10 +213,11 @@ async fn settle_lost(
 }
 
 /// Applies what waited and may go on, in the order of its waiting, until nothing is left or the next has to wait again. The
-/// number that waits no longer is returned; `goes_on` is called after each step.
+/// number that waits no longer is returned; `goes_on` is called after each step. One that is in trouble for long keeps no other
+/// waiting.
 ///
 /// # Errors
-/// Trouble of ours.
+/// The first trouble of all, when each that is due has been tried.
 pub(super) async fn release(
     settler: &Settler,
     metrics: &Metrics,
@@ -229,25 +230,27 @@ pub(super) async fn release(
     loop {
         let due = settler.market().due_held(RELEASED_AT_A_TIME).await?;
         let before = released;
+        let mut first = Ok(());
         for some in due.chunks(side_by_side) {
             // All of them to their end: a transaction that is dropped half-way stays open in its connection.
             let results = join_all(some.iter().map(|body| settler.settle(body))).await;
             goes_on();
             for settled in results {
-                let settled = settled?;
                 match settled {
-                    Settled::Held(HoldReason::Rate) => return Ok(released),
-                    Settled::Held(HoldReason::Paused | HoldReason::Price) => {}
-                    Settled::Applied(_) | Settled::Already | Settled::Exception(_) => {
+                    Ok(Settled::Held(HoldReason::Rate)) => return first.map(|()| released),
+                    Ok(Settled::Held(HoldReason::Paused | HoldReason::Price)) => {}
+                    Ok(settled @ (Settled::Applied(_) | Settled::Already | Settled::Exception(_))) => {
                         tell(&settled, metrics);
                         released += 1;
                     }
+                    Err(trouble) => first = first.and(Err(trouble)),
                 }
             }
             if stop.is_cancelled() {
-                return Ok(released);
+                return first.map(|()| released);
             }
         }
+        first?;
         if released == before {
             return Ok(released);
         }

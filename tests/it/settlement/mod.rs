@@ -160,6 +160,26 @@ impl World {
             .unwrap();
     }
 
+    /// From now on there is trouble of ours with this job, as of a table that is missing: no fault of an outcome's.
+    async fn trouble(&self, job_id: &str) {
+        self.execute(
+            "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = 'undefined_table'; END $$",
+        )
+        .await;
+        let trigger = format!(
+            "CREATE TRIGGER trouble BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.id = '{job_id}') EXECUTE FUNCTION trouble()"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(trigger))
+            .execute(&self.journal.pool())
+            .await
+            .unwrap();
+    }
+
+    async fn trouble_is_over(&self) {
+        self.execute("DROP TRIGGER trouble ON jobs").await;
+    }
+
     /// Balances, beside what every user began with.
     async fn balances(&self) -> BTreeMap<String, i64> {
         let rows: Vec<(String, i64)> = sqlx::query_as("SELECT id, balance_cents FROM users")

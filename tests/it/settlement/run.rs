@@ -168,22 +168,13 @@ async fn a_lost_decision_that_is_in_trouble_keeps_no_other_from_being_settled() 
     world
         .execute("UPDATE assay.decision SET decided_at = now() - interval '1 hour' + ascii(job_id) * interval '1 second'")
         .await;
-    // Trouble of ours, as of a table that is missing: no fault of the outcome's.
-    world
-        .execute(
-            "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = 'undefined_table'; END $$",
-        )
-        .await;
-    world
-        .execute("CREATE TRIGGER trouble BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.id = 'a-stuck') EXECUTE FUNCTION trouble()")
-        .await;
+    world.trouble("a-stuck").await;
     let running = Running::start(&world, &queue);
     until(async || world.ledger().await.len() == 2).await;
     assert_eq!(running.stop().await, 0);
     assert_eq!(world.exceptions().await, Vec::<String>::new());
 
-    world.execute("DROP TRIGGER trouble ON jobs").await;
+    world.trouble_is_over().await;
     let running = Running::start(&world, &queue);
     until(async || world.ledger().await.len() == 3).await;
     assert_eq!(running.stop().await, 0);
