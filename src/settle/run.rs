@@ -217,7 +217,7 @@ async fn settle_lost(
 /// waiting.
 ///
 /// # Errors
-/// The first trouble of all, when each that is due has been tried.
+/// The first trouble of those that are left, when nothing else can go on.
 pub(super) async fn release(
     settler: &Settler,
     metrics: &Metrics,
@@ -250,9 +250,8 @@ pub(super) async fn release(
                 return first.map(|()| released);
             }
         }
-        first?;
         if released == before {
-            return Ok(released);
+            return first.map(|()| released);
         }
     }
 }
