@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
-use crate::load;
+use crate::jobs;
 use crate::model::Model;
 use crate::site::Site;
 
@@ -27,8 +27,8 @@ pub(crate) async fn seen(site: &Site, model: &Model, from: u32, jobs: u32) -> Se
     let mut connection = PgConnection::connect(&site.database).await.unwrap();
     let mut seen = Seen::default();
     for job in from..from + jobs {
-        load::publish_slow(site, job).await;
-        let verification = claimed(&mut connection, &load::slow_id(job)).await;
+        jobs::publish_slow(site, job).await;
+        let verification = claimed(&mut connection, &jobs::slow_id(job)).await;
         let mut next = 0;
         let mut has_words = false;
         loop {

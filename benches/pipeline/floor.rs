@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::site::Template;
-use crate::{IN_FLIGHT, load};
+use crate::{IN_FLIGHT, jobs};
 
 /// The environment variable that makes this program a floor; names the file with its [`Settings`].
 pub(crate) const SITE: &str = "ASSAY_BENCH_FLOOR";
@@ -52,8 +52,8 @@ pub(crate) async fn run(settings: &OsStr) {
         database,
         template,
     } = serde_json::from_slice(&std::fs::read(settings).unwrap()).unwrap();
-    let (_consuming, consuming) = load::channel(&amqp).await;
-    let (_publishing, publishing) = load::channel(&amqp).await;
+    let (_consuming, consuming) = jobs::channel(&amqp).await;
+    let (_publishing, publishing) = jobs::channel(&amqp).await;
     consuming
         .basic_qos(IN_FLIGHT, BasicQosOptions::default())
         .await
@@ -186,7 +186,7 @@ async fn publish(
     job: &Claimed,
 ) -> impl Future<Output = lapin::Result<Confirmation>> + use<> {
     let mut body = template.outcome.clone();
-    let of_template = load::id(0);
+    let of_template = jobs::id(0);
     let places: Vec<_> = memchr::memmem::find_iter(&template.outcome, &of_template).collect();
     for place in places {
         body[place..place + of_template.len()].copy_from_slice(job.id.as_bytes());

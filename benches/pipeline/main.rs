@@ -18,6 +18,7 @@
 
 mod entries;
 mod floor;
+mod jobs;
 mod load;
 mod model;
 mod process;
@@ -28,7 +29,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
-use load::Outcomes;
+use load::{Load, Outcomes};
 use model::Model;
 use process::{Cost, Process, Servers};
 use site::{Site, Template};
@@ -86,7 +87,7 @@ async fn main() {
     let template = calibrate().await;
     println!(
         "message {} bytes, {} log entries of {} bytes, outcome {} bytes; {} jobs a round, {IN_FLIGHT} in flight",
-        load::body(0).len(),
+        jobs::body(0).len(),
         template.entries.len(),
         template
             .entries
@@ -136,8 +137,8 @@ async fn main() {
 /// What one job leaves behind: the floor writes the same for each of its own.
 async fn calibrate() -> Template {
     let site = Site::fresh().await;
-    let mut outcomes = Outcomes::of(&site, 1).await;
-    load::publish(&site, 0..1).await;
+    let outcomes = Outcomes::of(&site, 0..1);
+    jobs::publish(&site, 0..1).await;
     let worker = Process::worker(&site);
     outcomes.all().await;
     drop(worker);
@@ -148,15 +149,14 @@ async fn calibrate() -> Template {
 
 async fn throughput(taker: Taker, template: &Template, jobs: u32) -> Round {
     let site = Site::fresh().await;
-    let mut outcomes = Outcomes::of(&site, jobs).await;
-    load::publish(&site, 0..jobs).await;
     let servers = Servers::now();
+    let load = Load::full(&site, jobs).await;
     let process = match taker {
         Taker::Floor => Process::floor(&site, template),
         Taker::Worker => Process::worker(&site),
     };
-    outcomes.all().await;
-    let seconds = outcomes.between_first_and_last().as_secs_f64();
+    let came = load.all().await;
+    let seconds = came.between_first_and_last().as_secs_f64();
     let round = Round {
         rate: f64::from(jobs - 1) / seconds,
         own: process.cost(),
@@ -171,7 +171,7 @@ async fn throughput(taker: Taker, template: &Template, jobs: u32) -> Round {
         round.rate,
         round.own.cpu.as_secs_f64(),
         round.servers,
-        outcomes.twice()
+        came.twice
     );
     drop(process);
     site.remove().await;

@@ -7,7 +7,7 @@ use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
-use crate::{IN_FLIGHT, load};
+use crate::{IN_FLIGHT, jobs};
 
 const DATABASE: &str = "bench_pipeline";
 
@@ -79,7 +79,7 @@ impl Site {
     fn write_settings(&self) {
         let folder = self.folder.path();
         std::fs::create_dir_all(folder.join("graders/plans")).unwrap();
-        std::fs::write(folder.join("graders/plans/expected.txt"), load::expected()).unwrap();
+        std::fs::write(folder.join("graders/plans/expected.txt"), jobs::expected()).unwrap();
         std::fs::write(
             folder.join("graders/plans/bench.toml"),
             "[[graders]]\nname = \"text\"\nkind = \"diff\"\ncompare = \"lines\"\n\
