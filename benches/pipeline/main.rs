@@ -1,14 +1,15 @@
 //! How many jobs a second one worker takes, beside a bare floor, and how long a job takes at half of that.
 //!
-//!     tests/servers run cargo bench --profile dev --bench pipeline -- --jobs 20000 --rounds 5
+//!     tests/servers run cargo bench --profile dev --bench pipeline -- --jobs 20000 --rounds 3 --parts 3
 //!
 //! A job is a hand-in of 2 KB that one diff grader compares with 2 KB of expected text: one line differs, so that the log has
-//! four entries (it begins, the difference, the grader's verdict, the decision). All jobs lie in the queue before the
-//! worker starts; jobs a second are counted between the first outcome and the last. The floor ([`floor`]) makes what no worker
-//! can do without, and grades nothing; both run in turns, each time in a fresh database and in empty queues. An ordinary client
-//! takes the outcomes then, of both alike, on the same cores: what it costs is in both figures, and brings them closer together.
+//! four entries (it begins, the difference, the grader's verdict, the decision). The floor ([`floor`]) makes what no worker can do
+//! without, and grades nothing; both run in turns, each time in a fresh database and in empty queues. Jobs are published, and their
+//! outcomes taken, over connections that cost next to nothing ([`wire`]): all of this shares the same cores.
 //!
-//! At half of that, jobs come evenly, over a connection that costs next to nothing ([`wire`]), and each is timed from when it was due.
+//! At full load the next job is published when an outcome has come, so that the queue never runs empty and takes in as many as it
+//! gives away; jobs a second are counted between the first outcome and the last. At half of that, jobs come evenly, and each is timed
+//! from when it was due. Both are measured several times, in turns: what such a machine does in a second changes within minutes.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
 )]
 
 mod entries;
+mod figures;
 mod floor;
 mod jobs;
 mod load;
@@ -29,6 +31,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
+use figures::{Window, median, print, print_ratio, print_seconds, print_times, print_windows};
 use load::{Load, Outcomes};
 use model::Model;
 use process::{Cost, Process, Servers};
@@ -45,10 +48,13 @@ struct Arguments {
     /// Jobs of each round.
     #[arg(long, default_value_t = 20_000)]
     jobs: u32,
-    /// Rounds; in each both are measured.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    /// Rounds of each part; in each both are measured.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Seconds for which the latency is measured; 0: not at all. Twice in half a minute of such a load all stands still for a quarter
+    /// Parts: some rounds at full load, then the latency at half of what the worker took in them.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    parts: u32,
+    /// Seconds for which the latency is measured in each part; 0: not at all. Twice in half a minute of such a load all stands still for a quarter
     /// of a second: RabbitMQ empties its full write-ahead log, and the system writes what is half a minute old. In fewer seconds it is
     /// left to chance how much of that is seen.
     #[arg(long, default_value_t = 30)]
@@ -98,39 +104,48 @@ async fn main() {
         arguments.jobs,
     );
     let (mut floors, mut workers) = (Vec::new(), Vec::new());
-    for round in 0..arguments.rounds {
-        // In turns: a machine that grows slower, or faster, wrongs neither.
-        let mut takers = [Taker::Floor, Taker::Worker];
-        takers.rotate_left(round as usize % 2);
-        for taker in takers {
-            let rounds = match taker {
-                Taker::Floor if arguments.no_floor => continue,
-                Taker::Floor => &mut floors,
-                Taker::Worker => &mut workers,
-            };
-            rounds.push(throughput(taker, &template, arguments.jobs).await);
+    let (mut of_floor, mut of_worker) = (Vec::new(), Vec::new());
+    let time = Duration::from_secs(arguments.seconds.into());
+    for _ in 0..arguments.parts {
+        let of_this_part = workers.len();
+        for round in 0..arguments.rounds {
+            // In turns: a machine that grows slower, or faster, wrongs neither.
+            let mut takers = [Taker::Floor, Taker::Worker];
+            takers.rotate_left(round as usize % 2);
+            for taker in takers {
+                let rounds = match taker {
+                    Taker::Floor if arguments.no_floor => continue,
+                    Taker::Floor => &mut floors,
+                    Taker::Worker => &mut workers,
+                };
+                rounds.push(throughput(taker, &template, arguments.jobs).await);
+            }
+        }
+        if !time.is_zero() {
+            let taken = workers[of_this_part..].iter().map(|round| round.rate);
+            let rate = arguments.rate.unwrap_or(median(taken).0 / 2.0);
+            if !arguments.no_floor {
+                of_floor.push(latency(Taker::Floor, &template, rate, time).await);
+            }
+            of_worker.push(latency(Taker::Worker, &template, rate, time).await);
         }
     }
     println!(
         "\n| | jobs/s: median (range) | its CPU s per 1,000 jobs | RabbitMQ's and PostgreSQL's | peak MB |"
     );
     println!("| --- | --- | --- | --- | --- |");
-    let worker = print("worker", &workers, arguments.jobs);
+    print("worker", &workers, arguments.jobs);
     if !arguments.no_floor {
         print("floor", &floors, arguments.jobs);
         print_ratio(&workers, &floors);
     }
-    if arguments.seconds > 0 {
-        println!();
-        let (rate, time) = (
-            arguments.rate.unwrap_or(worker / 2.0),
-            Duration::from_secs(arguments.seconds.into()),
-        );
-        if !arguments.no_floor {
-            latency(Taker::Floor, &template, rate, time).await;
-        }
-        latency(Taker::Worker, &template, rate, time).await;
-        entries_latency(rate, time).await;
+    println!();
+    if !of_floor.is_empty() {
+        print_windows("the floor, ", &of_floor);
+    }
+    if let Some(last) = of_worker.last() {
+        print_windows("", &of_worker);
+        entries_latency(last.rate, time).await;
     }
 }
 
@@ -178,39 +193,8 @@ async fn throughput(taker: Taker, template: &Template, jobs: u32) -> Round {
     round
 }
 
-/// Prints one row, and gives back the median of the rates.
-fn print(who: &str, rounds: &[Round], jobs: u32) -> f64 {
-    let median = |of: fn(&Round) -> f64| median(rounds.iter().map(of));
-    let thousands = f64::from(jobs) / 1000.0;
-    let (rate, lowest, highest) = median(|round| round.rate);
-    let own = median(|round| round.own.cpu.as_secs_f64()).0 / thousands;
-    let servers = median(|round| round.servers.cpu().as_secs_f64()).0 / thousands;
-    let peak = median(|round| round.own.peak_megabytes).2;
-    println!("| {who} | {rate:.0} ({lowest:.0} to {highest:.0}) | {own:.3} | {servers:.3} | {peak:.0} |");
-    rate
-}
-
-/// Prints what the worker took beside the floor, round by round: the two of a round ran one after the other.
-fn print_ratio(workers: &[Round], floors: &[Round]) {
-    let pairs = workers.iter().zip(floors);
-    let (ratio, lowest, highest) = median(pairs.map(|(worker, floor)| worker.rate / floor.rate));
-    println!("\nworker / floor: {ratio:.2} ({lowest:.2} to {highest:.2})");
-}
-
-/// The median, the lowest and the highest.
-fn median(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let last = values.len() - 1;
-    (
-        f64::midpoint(values[last / 2], values[values.len() / 2]),
-        values[0],
-        values[last],
-    )
-}
-
 /// From a job's publishing to its outcome, while jobs come evenly at `rate` a second.
-async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
+async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) -> Window {
     let site = rested(rate, time).await;
     let (process, who) = match taker {
         Taker::Floor => (Process::floor(&site, template), "the floor, "),
@@ -219,10 +203,13 @@ async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) {
     load::first(&site).await;
     let times = load::steadily(&site, rate, time).await;
     drop(process);
-    let what = format!("{who}from submission to outcome at {rate:.0} jobs/s");
-    print_times(&what, &times);
-    print_seconds(&what, rate, &times);
+    print_seconds(
+        &format!("{who}from submission to outcome at {rate:.0} jobs/s"),
+        rate,
+        &times,
+    );
     site.remove().await;
+    Window { rate, times }
 }
 
 /// What the entries of a judge that still writes take to be there for everybody, on an idle system and while other jobs come
@@ -274,40 +261,4 @@ async fn rested(rate: f64, time: Duration) -> Site {
 fn segments(rate: f64, time: Duration) -> u32 {
     const SEGMENT: f64 = 16e6;
     (rate * (time + load::WARM_UP).as_secs_f64() * 10e3 / SEGMENT * 1.5) as u32
-}
-
-/// The same of each second: where the disk of a shared machine stalls now and then, whole seconds are slow and the others tell
-/// what the worker takes.
-fn print_seconds(what: &str, rate: f64, times: &[Duration]) {
-    let p95s: Vec<_> = times
-        .chunks(rate.max(1.0) as usize)
-        .map(|second| milliseconds_at(0.95, &sorted(second)))
-        .collect();
-    let one_by_one: Vec<_> = p95s.iter().map(|p95| format!("{p95:.0}")).collect();
-    eprintln!("{what}: p95 of each second in turn: {} ms", one_by_one.join(" "));
-    let (middle, best, worst) = median(p95s.into_iter());
-    println!("{what}: p95 of each second: best {best:.1} ms, median {middle:.1} ms, worst {worst:.1} ms");
-}
-
-fn sorted(times: &[Duration]) -> Vec<Duration> {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    times
-}
-
-fn milliseconds_at(part: f64, times: &[Duration]) -> f64 {
-    times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0
-}
-
-fn print_times(what: &str, times: &[Duration]) {
-    let times = sorted(times);
-    let at = |part: f64| milliseconds_at(part, &times);
-    println!(
-        "{what}: p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, longest {:.1} ms of {}",
-        at(0.5),
-        at(0.95),
-        at(0.99),
-        at(1.0),
-        times.len()
-    );
 }
