@@ -141,8 +141,8 @@ fn publish(
         while published < publications.len() {
             std::thread::sleep(TICK);
             let until = publications.len().min(wanted() as usize);
-            wire.send(&publications[published.min(until)..until].concat());
-            published = published.max(until);
+            wire.send(&publications[published..until].concat());
+            published = until;
         }
         wire
     })
