@@ -41,7 +41,7 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     )
 }
 
-/// Prints the percentiles of each window, and of the one in the middle.
+/// Prints the percentiles of each window, and the medians of these.
 pub(crate) fn print_windows(who: &str, windows: &[Window]) {
     for Window { rate, times } in windows {
         print_times(

@@ -1,14 +1,12 @@
 //! The jobs of the bench, as messages.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 
 use assay::job::Job;
 use assay::message::{PlanChoice, SubmittedJob, Work};
 use assay::queue::Lane;
-use futures_util::future::join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties};
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use serde_json::json;
 
 use crate::site::Site;
@@ -87,44 +85,20 @@ pub(crate) async fn channel(url: &str) -> (Connection, Channel) {
     (connection, channel)
 }
 
-/// Publishes jobs; returns when the broker has them.
-pub(crate) async fn publish(site: &Site, numbers: Range<u32>) {
+/// Publishes one job; returns when the broker has it.
+pub(crate) async fn publish(site: &Site, number: u32) {
     let (connection, channel) = channel(&site.amqp).await;
-    let numbers: Vec<_> = numbers.collect();
-    for some in numbers.chunks(500) {
-        for confirmed in join_all(
-            some.iter()
-                .map(async |&number| submit(&channel, number, &body(number)).await),
-        )
-        .await
-        {
-            assert!(confirmed.unwrap().await.unwrap().is_ack());
-        }
-    }
+    let properties = BasicProperties::default()
+        .with_delivery_mode(2)
+        .with_message_id(id(number).into());
+    let options = BasicPublishOptions::default();
+    let (queue, body) = (Lane::Submitted.queue().into(), body(number));
+    let publishing = channel.basic_publish("".into(), queue, options, &body, properties);
+    assert!(publishing.await.unwrap().await.unwrap().is_ack());
     connection.close(200, "done".into()).await.unwrap();
 }
 
 /// Publishes a job whose judge writes for a while.
 pub(crate) async fn publish_slow(site: &Site, number: u32) {
-    publish(site, SLOW + number..SLOW + number + 1).await;
-}
-
-/// Gives back the wait for the broker's confirmation.
-async fn submit(
-    channel: &Channel,
-    number: u32,
-    body: &[u8],
-) -> lapin::Result<impl Future<Output = lapin::Result<Confirmation>> + use<>> {
-    let properties = BasicProperties::default()
-        .with_delivery_mode(2)
-        .with_message_id(id(number).into());
-    channel
-        .basic_publish(
-            "".into(),
-            Lane::Submitted.queue().into(),
-            BasicPublishOptions::default(),
-            body,
-            properties,
-        )
-        .await
+    publish(site, SLOW + number).await;
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use assay::queue::{Lane, Source};
 use tokio::task::JoinHandle;
 
+use crate::IN_FLIGHT;
 use crate::jobs::{self, FIRST};
 use crate::site::Site;
 use crate::wire::{self, Wire};
@@ -24,8 +25,8 @@ const ACKNOWLEDGE: Duration = Duration::from_millis(10);
 /// Outcomes of the first moments, while caches and plans are cold, do not count.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
 
-/// Jobs that a full load is ahead of their outcomes: four times as many as may be under way.
-const AHEAD: u32 = 2048;
+/// Jobs that a full load is ahead of their outcomes: most of them lie in the queue.
+const AHEAD: u32 = 4 * IN_FLIGHT as u32;
 
 /// Listens for outcomes.
 pub(crate) struct Outcomes {
@@ -70,9 +71,8 @@ impl Came {
 
 /// Takes one job through: whoever takes them is at work after that.
 pub(crate) async fn first(site: &Site) {
-    let jobs = FIRST..FIRST + 1;
-    let outcomes = Outcomes::of(site, jobs.clone());
-    jobs::publish(site, jobs).await;
+    let outcomes = Outcomes::of(site, FIRST..FIRST + 1);
+    jobs::publish(site, FIRST).await;
     outcomes.all().await;
 }
 

@@ -153,7 +153,7 @@ async fn main() {
 async fn calibrate() -> Template {
     let site = Site::fresh().await;
     let outcomes = Outcomes::of(&site, 0..1);
-    jobs::publish(&site, 0..1).await;
+    jobs::publish(&site, 0).await;
     let worker = Process::worker(&site);
     outcomes.all().await;
     drop(worker);
