@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::exception::Exception;
+use super::release::Release;
 use super::settings::SettleSettings;
 use super::transition::transition;
 use crate::clock::Clock;
@@ -80,7 +81,13 @@ impl Settler {
     /// # Errors
     /// Trouble of ours.
     pub async fn release(&self) -> Result<usize, SettleTrouble> {
-        super::run::release(self, &Metrics::new(), &|| (), &CancellationToken::new()).await
+        let release = Release {
+            settler: self,
+            metrics: &Metrics::new(),
+            goes_on: &|| (),
+            stop: &CancellationToken::new(),
+        };
+        release.waiting().await
     }
 
     /// Applies an outcome, or notes why not. After `Ok` the message may be acknowledged: the database keeps what is left

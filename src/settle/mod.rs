@@ -8,12 +8,14 @@
 //! ```
 //!
 //! The table of transitions is a pure function; `journal` locks, looks and does what it says. A held outcome is kept by the
-//! database and released through the same path.
+//! database and released through the same path (`release`), as is a decision whose message was lost.
 
 mod apply;
 mod exception;
+mod release;
 mod run;
 mod settings;
+mod telling;
 mod transition;
 
 pub use apply::{SettleTrouble, Settler};

@@ -1,18 +1,16 @@
-//! Settlement as a process: consumes outcomes, and releases what waited.
+//! Settlement as a process: consumes outcomes; what waits beside them is released by `release`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{SettleTrouble, Settler};
-use crate::causes::in_full;
-use crate::health::{Heart, Pulse};
-use crate::journal::{HoldReason, Settled};
+use super::apply::Settler;
+use super::release;
+use super::telling::{tell, tell_trouble};
+use crate::health::Heart;
 use crate::metrics::Metrics;
 use crate::queue::{Delivery, Queue, QueueError, Source};
 
@@ -28,16 +26,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long an outcome is tried before the broker has it back: far below its acknowledgement timeout of 30 minutes.
 const LONGEST_HELD: Duration = Duration::from_secs(300);
-
-/// A decision that is not settled so long after it was made has lost its message, e.g. in a purged queue.
-const LOST_AFTER: Duration = Duration::from_secs(60);
-
-/// Rounds of releasing between two looks for lost messages.
-const LOST_EVERY: u32 = 15;
-
-/// How often it is looked for what may be released, and how many at a time.
-const RELEASE_EVERY: Duration = Duration::from_secs(1);
-const RELEASED_AT_A_TIME: i64 = 100;
 
 /// A loop that has nothing to do goes round all the same.
 const IDLE: Duration = Duration::from_secs(5);
@@ -64,7 +52,7 @@ pub async fn run(
     let mut consumer = queue.consume(Source::Settle, PREFETCH).await?;
     let mut tasks = JoinSet::new();
     let releasing = stop.child_token();
-    tasks.spawn(release_until_stopped(
+    tasks.spawn(release::until_stopped(
         settler.clone(),
         metrics.clone(),
         heart.pulse("release", RELEASE_HANGING),
@@ -132,126 +120,5 @@ async fn apply(settler: Settler, delivery: Delivery, metrics: Metrics, stop: Can
         tracing::debug!(
             "the broker did not hear an acknowledgement: the outcome comes again and changes nothing"
         );
-    }
-}
-
-fn tell_trouble(trouble: &SettleTrouble) {
-    tracing::warn!(
-        error = in_full(trouble),
-        "settlement: outcomes wait until this trouble is over"
-    );
-}
-
-fn tell(settled: &Settled, metrics: &Metrics) {
-    match settled {
-        Settled::Applied(effect) => {
-            metrics.settled(effect.as_str());
-            tracing::debug!(effect = effect.as_str(), "outcome applied");
-        }
-        Settled::Already => tracing::debug!("outcome applied before"),
-        Settled::Held(reason) => tracing::info!(reason = reason.as_str(), "outcome held"),
-        Settled::Exception(reason) => {
-            metrics.exception(reason);
-            tracing::warn!(reason, "outcome not applied: look at `assay settle exceptions`");
-        }
-    }
-}
-
-async fn release_until_stopped(settler: Settler, metrics: Metrics, pulse: Pulse, stop: CancellationToken) {
-    let mut settled_before = None;
-    let goes_on = || pulse.beat();
-    for round in 0_u32.. {
-        goes_on();
-        if round.is_multiple_of(LOST_EVERY)
-            && let Err(trouble) = settle_lost(&settler, &metrics, &goes_on, &mut settled_before).await
-        {
-            tell_trouble(&trouble);
-        }
-        match release(&settler, &metrics, &goes_on, &stop).await {
-            Ok(0) => {}
-            Ok(released) => tracing::info!(released, "outcomes released that had waited"),
-            Err(trouble) => tell_trouble(&trouble),
-        }
-        if tokio::time::timeout(RELEASE_EVERY, stop.cancelled())
-            .await
-            .is_ok()
-        {
-            return;
-        }
-    }
-}
-
-/// Applies decisions whose message never came: the database is the truth. Looks at those since `settled_before`, and moves it
-/// on once nothing earlier is left. One that is in trouble for long keeps no other from being settled.
-///
-/// # Errors
-/// The first trouble of all, when each has been tried.
-async fn settle_lost(
-    settler: &Settler,
-    metrics: &Metrics,
-    goes_on: &(dyn Fn() + Sync),
-    settled_before: &mut Option<Timestamp>,
-) -> Result<(), SettleTrouble> {
-    let unsettled = settler
-        .market()
-        .unsettled(*settled_before, LOST_AFTER, RELEASED_AT_A_TIME)
-        .await?;
-    let mut first = Ok(());
-    for body in &unsettled.messages {
-        tracing::warn!("a decision is settled whose message did not come");
-        match settler.settle(body).await {
-            Ok(settled) => tell(&settled, metrics),
-            Err(trouble) => first = first.and(Err(trouble)),
-        }
-        goes_on();
-    }
-    first?;
-    if i64::try_from(unsettled.messages.len()).is_ok_and(|count| count < RELEASED_AT_A_TIME) {
-        *settled_before = Some(unsettled.looked_until);
-    }
-    Ok(())
-}
-
-/// Applies what waited and may go on, in the order of its waiting, until nothing is left or the next has to wait again. The
-/// number that waits no longer is returned; `goes_on` is called after each step. One that is in trouble for long keeps no other
-/// waiting.
-///
-/// # Errors
-/// The first trouble of those that are left, when nothing else can go on.
-pub(super) async fn release(
-    settler: &Settler,
-    metrics: &Metrics,
-    goes_on: &(dyn Fn() + Sync),
-    stop: &CancellationToken,
-) -> Result<usize, SettleTrouble> {
-    // Room in the hour is given to one after the other.
-    let side_by_side = if settler.is_rated() { 1 } else { CONCURRENCY / 2 };
-    let mut released = 0;
-    loop {
-        let due = settler.market().due_held(RELEASED_AT_A_TIME).await?;
-        let before = released;
-        let mut first = Ok(());
-        for some in due.chunks(side_by_side) {
-            // All of them to their end: a transaction that is dropped half-way stays open in its connection.
-            let results = join_all(some.iter().map(|body| settler.settle(body))).await;
-            goes_on();
-            for settled in results {
-                match settled {
-                    Ok(Settled::Held(HoldReason::Rate)) => return first.map(|()| released),
-                    Ok(Settled::Held(HoldReason::Paused | HoldReason::Price)) => {}
-                    Ok(settled @ (Settled::Applied(_) | Settled::Already | Settled::Exception(_))) => {
-                        tell(&settled, metrics);
-                        released += 1;
-                    }
-                    Err(trouble) => first = first.and(Err(trouble)),
-                }
-            }
-            if stop.is_cancelled() {
-                return first.map(|()| released);
-            }
-        }
-        if released == before {
-            return first.map(|()| released);
-        }
     }
 }

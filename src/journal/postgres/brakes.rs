@@ -131,24 +131,6 @@ impl Market {
             .collect()
     }
 
-    /// The messages that may be applied now, the oldest first, at most `limit`: approved ones, those that waited only for
-    /// the end of a pause, and those that waited for room in the hour.
-    ///
-    /// # Errors
-    /// Where the database cannot be asked.
-    pub async fn due_held(&self, limit: i64) -> Result<Vec<Vec<u8>>, JournalError> {
-        let messages = sqlx::query_scalar(
-            "SELECT message FROM assay.held
-             WHERE released_at IS NULL AND (reason <> 'price' OR approved_at IS NOT NULL)
-               AND NOT EXISTS (SELECT FROM assay.switch WHERE name = 'pause' AND is_on)
-             ORDER BY approved_at IS NULL, held_at, verification_id LIMIT $1",
-        )
-        .bind(limit)
-        .fetch_all(&self.journal.pool())
-        .await?;
-        Ok(messages)
-    }
-
     /// Approves what waits under these ids, of verifications or of jobs. Returns the verifications that were approved.
     ///
     /// # Errors

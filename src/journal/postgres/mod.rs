@@ -62,7 +62,7 @@ pub use settlement::{
     Applied, Change, Checked, Decided, Effect, HoldReason, NewException, Settled, Situation, Transition,
     Tried,
 };
-pub use unsettled::Unsettled;
+pub use unsettled::{Due, Turn, Unsettled};
 pub use writer::GroupWriter;
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("src/journal/migrations/postgres");

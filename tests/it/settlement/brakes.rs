@@ -39,7 +39,7 @@ async fn while_paused_verified_outcomes_wait_and_retries_do_not() {
 }
 
 #[tokio::test]
-async fn what_waited_and_is_in_trouble_keeps_no_other_waiting() {
+async fn what_waited_and_is_in_trouble_keeps_no_other_waiting_however_many_they_are() {
     // With a limit of the hour they go one by one.
     let world = World::with(SettleSettings {
         max_paid_per_hour_cents: Some(1_000_000),
@@ -47,20 +47,21 @@ async fn what_waited_and_is_in_trouble_keeps_no_other_waiting() {
     })
     .await;
     world.market.set_pause(true, "ann", "looks wrong").await.unwrap();
-    for id in ["a-stuck", "b", "c"] {
-        let job = world.job(id, |_| ()).await;
+    for id in World::many_and_two() {
+        let job = world.job(&id, |_| ()).await;
         let decision = world.decide(&job, Outcome::Verified).await;
         assert_eq!(world.settle(&decision).await, Settled::Held(HoldReason::Paused));
     }
     let total = world.total().await;
-    world.trouble("a-stuck").await;
+    world.trouble("a-stuck-%").await;
     world.market.set_pause(false, "ann", "").await.unwrap();
     world.settler.release().await.unwrap_err();
     assert_eq!(world.ledger().await.len(), 2);
-    assert_eq!(world.market.held().await.unwrap().len(), 1);
+    assert_eq!(world.market.held().await.unwrap().len(), 101);
     world.trouble_is_over().await;
-    assert_eq!(world.settler.release().await.unwrap(), 1);
-    assert_eq!(world.ledger().await.len(), 3);
+    // All of them in one go.
+    assert_eq!(world.settler.release().await.unwrap(), 101);
+    assert_eq!(world.ledger().await.len(), 103);
     assert_eq!(world.exceptions().await, Vec::<String>::new());
     world.assert_sums(total).await;
 }

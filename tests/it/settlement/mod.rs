@@ -160,20 +160,26 @@ impl World {
             .unwrap();
     }
 
-    /// From now on there is trouble of ours with this job, as of a table that is missing: no fault of an outcome's.
-    async fn trouble(&self, job_id: &str) {
+    /// From now on there is trouble of ours with these jobs, as of a table that is missing: no fault of an outcome's.
+    async fn trouble(&self, job_ids_like: &str) {
         self.execute(
             "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS
              $$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = 'undefined_table'; END $$",
         )
         .await;
         let trigger = format!(
-            "CREATE TRIGGER trouble BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.id = '{job_id}') EXECUTE FUNCTION trouble()"
+            "CREATE TRIGGER trouble BEFORE UPDATE ON jobs FOR EACH ROW WHEN (OLD.id LIKE '{job_ids_like}') EXECUTE FUNCTION trouble()"
         );
         sqlx::query(sqlx::AssertSqlSafe(trigger))
             .execute(&self.journal.pool())
             .await
             .unwrap();
+    }
+
+    /// Jobs of which more than settlement looks at in one go come before the last two: `a-stuck-…`, `b` and `c`.
+    fn many_and_two() -> impl Iterator<Item = String> {
+        let many = (0..=100).map(|number| format!("a-stuck-{number}"));
+        many.chain(["b".to_owned(), "c".to_owned()])
     }
 
     async fn trouble_is_over(&self) {

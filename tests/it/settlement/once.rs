@@ -76,7 +76,7 @@ async fn a_decision_whose_message_was_lost_is_found_whatever_a_forger_names() {
     let decision = world.decide(&job, Outcome::Verified).await;
     let unsettled = async || {
         let found = world.market.unsettled(None, std::time::Duration::ZERO, 10).await;
-        found.unwrap().messages
+        found.unwrap().due.messages
     };
     assert_eq!(unsettled().await, std::slice::from_ref(&decision.body));
     let mut forged: serde_json::Value = serde_json::from_slice(&decision.body).unwrap();

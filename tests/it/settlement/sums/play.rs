@@ -160,7 +160,7 @@ impl<'a> Play<'a> {
             .unsettled(None, Duration::ZERO, 1_000)
             .await
             .unwrap();
-        for body in found.messages {
+        for body in found.due.messages {
             let decision = self.decisions.iter().find(|decision| decision.body == body);
             self.settle(&decision.unwrap().clone()).await;
         }
@@ -171,7 +171,7 @@ impl<'a> Play<'a> {
             .unsettled(None, Duration::ZERO, 1_000)
             .await
             .unwrap();
-        assert_eq!(left.messages, Vec::<Vec<u8>>::new());
+        assert_eq!(left.due.messages, Vec::<Vec<u8>>::new());
     }
 
     async fn spend(&mut self, cents: i64) {
