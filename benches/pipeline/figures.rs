@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use crate::Round;
+use crate::disk::STALL;
 
 /// How long the jobs of a while took, while they came evenly.
 pub(crate) struct Window {
     /// Jobs a second.
     pub(crate) rate: f64,
     pub(crate) times: Vec<Duration>,
+    /// What the disk took meanwhile to keep a block, asked over and over.
+    pub(crate) disk: Vec<Duration>,
 }
 
 /// Prints one row.
@@ -43,10 +46,18 @@ pub(crate) fn median(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
 
 /// Prints the percentiles of each window, and the medians of these.
 pub(crate) fn print_windows(who: &str, windows: &[Window]) {
-    for Window { rate, times } in windows {
+    for Window { rate, times, disk } in windows {
         print_times(
             &format!("{who}from submission to outcome at {rate:.0} jobs/s"),
             times,
+        );
+        print_times(&format!("{who}the disk meanwhile"), disk);
+        let stalls: Vec<_> = disk.iter().filter(|wait| **wait > STALL).collect();
+        println!(
+            "{who}the disk kept nothing for {} ms and more {} times, {:.1} s in all",
+            STALL.as_millis(),
+            stalls.len(),
+            stalls.into_iter().sum::<Duration>().as_secs_f64()
         );
     }
     let at = |part: f64| {

@@ -9,7 +9,8 @@
 //!
 //! At full load the next job is published when an outcome has come, so that the queue never runs empty and takes in as many as it
 //! gives away; jobs a second are counted between the first outcome and the last. At half of that, jobs come evenly, and each is timed
-//! from when it was due. Both are measured several times, in turns: what such a machine does in a second changes within minutes.
+//! from when it was due, while the disk is asked how long it takes to keep a block ([`disk`]). Both are measured several times, in
+//! turns: what such a machine does in a second changes within minutes.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,6 +18,7 @@
     reason = "a bench that cannot go on has failed; which servers there are is told by the environment"
 )]
 
+mod disk;
 mod entries;
 mod figures;
 mod floor;
@@ -31,6 +33,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser;
+use disk::Disk;
 use figures::{Window, median, print, print_ratio, print_seconds, print_times, print_windows};
 use load::{Load, Outcomes};
 use model::Model;
@@ -201,7 +204,9 @@ async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) -
         Taker::Worker => (Process::worker(&site), ""),
     };
     load::first(&site).await;
+    let disk = Disk::watch();
     let times = load::steadily(&site, rate, time).await;
+    let disk = disk.waits().await;
     drop(process);
     print_seconds(
         &format!("{who}from submission to outcome at {rate:.0} jobs/s"),
@@ -209,7 +214,7 @@ async fn latency(taker: Taker, template: &Template, rate: f64, time: Duration) -
         &times,
     );
     site.remove().await;
-    Window { rate, times }
+    Window { rate, times, disk }
 }
 
 /// What the entries of a judge that still writes take to be there for everybody, on an idle system and while other jobs come
