@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 /// How often it is asked: a few in a hundred of what the servers ask.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// An answer that takes longer is a stall: most take less than one.
+/// An answer that takes longer is a stall: most take less than a millisecond.
 pub(crate) const STALL: Duration = Duration::from_millis(30);
 
 /// Asks the disk that the servers write to, in a thread of its own.
@@ -22,8 +22,7 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    /// Begins to write four kilobytes over and over, and to wait until they are kept. Without any load a healthy disk answers each
-    /// time within a millisecond or two.
+    /// Begins to write four kilobytes over and over, and to wait until they are kept.
     pub(crate) fn watch() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

@@ -65,12 +65,14 @@ pub(super) async fn until_stopped(settler: Settler, metrics: Metrics, pulse: Pul
 
 impl Release<'_> {
     /// Applies decisions whose message never came: the database is the truth. Looks at those since `settled_before`, and moves it
-    /// on once nothing earlier is left.
+    /// on once nothing earlier is left. A hundred or so at a time: after a long pause most of them are in the queue still, and what
+    /// waited wants its turn.
     ///
     /// # Errors
     /// The first trouble of all, when each has been tried.
     async fn lost(&self, settled_before: &mut Option<Turn>) -> Result<(), SettleTrouble> {
         let mut first = Ok(());
+        let mut settled_now = 0;
         let mut after = *settled_before;
         let mut looked_until = None;
         loop {
@@ -80,7 +82,10 @@ impl Release<'_> {
             for body in &unsettled.due.messages {
                 tracing::warn!("a decision is settled whose message did not come");
                 match self.settler.settle(body).await {
-                    Ok(settled) => tell(&settled, self.metrics),
+                    Ok(settled) => {
+                        tell(&settled, self.metrics);
+                        settled_now += 1;
+                    }
                     Err(trouble) => first = first.and(Err(trouble)),
                 }
                 (self.goes_on)();
@@ -91,6 +96,9 @@ impl Release<'_> {
             after = unsettled.due.next;
             if after.is_none() {
                 break;
+            }
+            if settled_now >= RELEASED_AT_A_TIME {
+                return first;
             }
         }
         first?;
