@@ -38,17 +38,11 @@ enum End {
     Broken(String),
 }
 
-/// Begins to consume; goes on by itself until the consumer is stopped or the link closed. A queue that hangs is tried again like one
-/// that breaks later: whoever consumes from others, too, goes on with those.
+/// Begins to consume; goes on by itself until the consumer is stopped or the link closed.
 pub(super) async fn consume(link: &Arc<Link>, source: Source, prefetch: u16) -> Result<Consumer, QueueError> {
-    let first = match link.attempt(|channel| subscribe(channel, source, prefetch)).await {
-        Ok(first) => Some(first),
-        Err(error @ QueueError::Silent(_)) => {
-            tracing::warn!(queue = source.queue(), %error, "trying again until it does");
-            None
-        }
-        Err(error) => return Err(error),
-    };
+    let first = link
+        .attempt(|channel| subscribe(channel, source, prefetch))
+        .await?;
     let (sender, deliveries) = mpsc::channel(UNTAKEN.min(usize::from(prefetch).max(1)));
     let stop = CancellationToken::new();
     tokio::spawn(supervise(
@@ -66,34 +60,32 @@ async fn supervise(
     link: Arc<Link>,
     source: Source,
     prefetch: u16,
-    first: Option<Subscription>,
+    mut subscription: Subscription,
     deliveries: mpsc::Sender<Delivery>,
     stop: CancellationToken,
 ) {
     let queue = source.queue();
-    let mut standing = first;
     loop {
-        if let Some(mut subscription) = standing.take() {
-            let end = subscription
-                .relay(source, &deliveries, &stop, link.closed())
-                .await;
-            let End::Broken(reason) = end else {
-                return subscription.hand_back().await;
-            };
-            tracing::warn!(
-                queue,
-                reason,
-                "consuming was interrupted; trying again until the broker is back"
-            );
-        }
-        let again = move |channel| subscribe(channel, source, prefetch);
-        standing = tokio::select! {
-            () = stop.cancelled() => return,
-            again = link.retry(again) => again,
+        let end = subscription
+            .relay(source, &deliveries, &stop, link.closed())
+            .await;
+        let End::Broken(reason) = end else {
+            return subscription.hand_back().await;
         };
-        if standing.is_none() {
-            return;
-        }
+        drop(subscription);
+        tracing::warn!(
+            queue,
+            reason,
+            "consuming was interrupted; trying again until the broker is back"
+        );
+        let again = move |channel| subscribe(channel, source, prefetch);
+        subscription = tokio::select! {
+            () = stop.cancelled() => return,
+            again = link.retry(again) => match again {
+                Some(again) => again,
+                None => return,
+            }
+        };
         tracing::info!(queue, "consuming again");
     }
 }
