@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,7 +27,7 @@ impl Disk {
         let stopped = stop.clone();
         // A file without a name is gone with its process.
         let folder = std::env::var_os("ASSAY_TEST_SERVERS").unwrap_or_else(|| std::env::temp_dir().into());
-        let file = tempfile::tempfile_in(Path::new(&folder)).unwrap();
+        let file = tempfile::tempfile_in(folder).unwrap();
         let asking = tokio::task::spawn_blocking(move || {
             let mut waits = Vec::new();
             while !stopped.load(Ordering::Relaxed) {

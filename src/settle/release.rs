@@ -110,7 +110,7 @@ impl Release<'_> {
     /// the hour. The number that waits no longer is returned.
     ///
     /// # Errors
-    /// The first trouble of those that are left, when nothing else can go on.
+    /// The first trouble of all, when the others have been tried.
     pub(super) async fn waiting(&self) -> Result<usize, SettleTrouble> {
         // Room in the hour is given to one after the other.
         let side_by_side = if self.settler.is_rated() { 1 } else { SIDE_BY_SIDE };
