@@ -180,6 +180,26 @@ async fn lost_decisions_that_are_in_trouble_keep_no_other_from_being_settled_how
     assert_eq!(running.stop().await, 0);
 }
 
+/// Settlement looks for them every quarter of a minute, and takes a hundred or so at a time: after a broker that hung, thousands.
+#[tokio::test]
+async fn lost_decisions_are_settled_without_a_pause_however_many_they_are() {
+    let world = World::new().await;
+    let count = 450;
+    for number in 0..count {
+        let job = world.job(&format!("j{number}"), |_| ()).await;
+        world.decide(&job, Outcome::Verified).await;
+    }
+    world
+        .execute("ALTER TABLE assay.decision DISABLE TRIGGER USER")
+        .await;
+    world
+        .execute("UPDATE assay.decision SET decided_at = now() - interval '1 hour'")
+        .await;
+    let running = Running::start(&world, &queue());
+    until(async || world.ledger().await.len() == count).await;
+    assert_eq!(running.stop().await, 0);
+}
+
 /// What a probe tells of settlement: [`crate::health`] has what becomes of a loop that stands still.
 #[tokio::test]
 async fn each_loop_of_settlement_has_a_pulse_for_as_long_as_it_runs() {
