@@ -89,9 +89,10 @@ pub(crate) async fn run(settings: &OsStr) {
     tokio::spawn(async move {
         let mut batch = Vec::new();
         while to_write.recv_many(&mut batch, BATCH).await > 0 {
-            write(&mut writes, &template, &batch).await;
-            for job in batch.drain(..) {
-                let confirm = publish(&publishing, &template, &job).await;
+            let outcomes: Vec<_> = batch.iter().map(|job| outcome(&template, job)).collect();
+            write(&mut writes, &template, &batch, &outcomes).await;
+            for (job, outcome) in batch.drain(..).zip(outcomes) {
+                let confirm = publish(&publishing, &template, &job, &outcome).await;
                 published.send((confirm, job.delivery)).await.unwrap();
             }
         }
@@ -147,7 +148,17 @@ async fn claim(connection: &mut PgConnection, deliveries: impl Iterator<Item = D
     jobs
 }
 
-async fn write(connection: &mut PgConnection, template: &Template, jobs: &[Claimed]) {
+/// The template's, of this job.
+fn outcome(template: &Template, job: &Claimed) -> Vec<u8> {
+    let mut outcome = template.outcome.clone();
+    let of_template = jobs::id(0);
+    for place in memchr::memmem::find_iter(&template.outcome, &of_template) {
+        outcome[place..place + of_template.len()].copy_from_slice(job.id.as_bytes());
+    }
+    outcome
+}
+
+async fn write(connection: &mut PgConnection, template: &Template, jobs: &[Claimed], outcomes: &[Vec<u8>]) {
     let entries = || {
         jobs.iter()
             .flat_map(|job| (0..).zip(&template.entries).map(move |entry| (job, entry)))
@@ -161,7 +172,8 @@ async fn write(connection: &mut PgConnection, template: &Template, jobs: &[Claim
                  AS l (job_id, id, seq, type, content, audience, salt, hash)
          )
          INSERT INTO assay.decision (verification_id, job_id, attempt, trigger, outcome, message, traceparent)
-         SELECT id, job_id, 0, 'submission', 'retry', $11, $12 FROM unnest($9::text[], $10::uuid[]) AS d (job_id, id)",
+         SELECT id, job_id, 0, 'submission', 'retry', message, $12
+         FROM unnest($9::text[], $10::uuid[], $11::bytea[]) AS d (job_id, id, message)",
     )
     .bind(entries().map(|(job, _)| job.id.as_str()).collect::<Vec<_>>())
     .bind(entries().map(|(job, _)| job.verification).collect::<Vec<_>>())
@@ -173,7 +185,7 @@ async fn write(connection: &mut PgConnection, template: &Template, jobs: &[Claim
     .bind(entries().map(|_| hash.as_slice()).collect::<Vec<_>>())
     .bind(jobs.iter().map(|job| job.id.as_str()).collect::<Vec<_>>())
     .bind(jobs.iter().map(|job| job.verification).collect::<Vec<_>>())
-    .bind(&template.outcome)
+    .bind(outcomes)
     .bind(&template.traceparent)
     .execute(connection)
     .await
@@ -184,13 +196,8 @@ async fn publish(
     channel: &Channel,
     template: &Template,
     job: &Claimed,
+    outcome: &[u8],
 ) -> impl Future<Output = lapin::Result<Confirmation>> + use<> {
-    let mut body = template.outcome.clone();
-    let of_template = jobs::id(0);
-    let places: Vec<_> = memchr::memmem::find_iter(&template.outcome, &of_template).collect();
-    for place in places {
-        body[place..place + of_template.len()].copy_from_slice(job.id.as_bytes());
-    }
     let mut headers = FieldTable::default();
     if let Some(traceparent) = &template.traceparent {
         headers.insert(
@@ -212,7 +219,7 @@ async fn publish(
             "assay.outcomes".into(),
             "job.retry".into(),
             options,
-            &body,
+            outcome,
             properties,
         )
         .await
