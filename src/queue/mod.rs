@@ -184,6 +184,9 @@ pub enum QueueError {
     /// The broker cannot be reached or used.
     #[error("the broker cannot be used: {0}")]
     Broken(String),
+    /// The broker, or the queue that it was asked for, did not answer within so many seconds.
+    #[error("the broker cannot be used: it did not answer within {0} s")]
+    Silent(u64),
     /// The queue was closed while the message waited.
     #[error("the connection was closed")]
     Closed,

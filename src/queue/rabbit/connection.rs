@@ -14,8 +14,8 @@ use crate::queue::QueueError;
 /// What TCP, TLS and the handshake of AMQP may take together.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What making a channel ready may take, with a new connection where there is none.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a new channel may take on a connection that is well.
+const CHANNEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a farewell may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,17 +65,32 @@ impl Link {
         channel
     }
 
-    /// Makes of a channel what is needed. A connection that does not answer meanwhile is given up.
+    /// Makes of a channel what is needed. A connection that does not answer meanwhile is given up; one that does is not: a queue that
+    /// hangs (RabbitMQ 3.10 has them after a kill -9) is none of the others' business.
     pub(super) async fn attempt<T, F>(&self, make: impl FnOnce(Channel) -> F) -> Result<T, QueueError>
     where
         F: Future<Output = Result<T, QueueError>>,
     {
-        let made = async { make(self.channel().await?).await };
-        if let Ok(made) = tokio::time::timeout(ATTEMPT_TIMEOUT, made).await {
+        let mut asked = None;
+        let made = async {
+            let channel = self.channel().await?;
+            asked = Some(channel.clone());
+            make(channel).await
+        };
+        let patience = self.settings.answer_timeout;
+        if let Ok(made) = tokio::time::timeout(patience, made).await {
             return made;
         }
-        self.abandon().await;
-        Err(silent(ATTEMPT_TIMEOUT))
+        if let Some(channel) = asked {
+            // What it was asked for may come about later: nobody would take what a consumer of it is given.
+            let closing = channel.close(200, "no answer".into());
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
+        }
+        let answers = tokio::time::timeout(CHANNEL_TIMEOUT, self.channel()).await;
+        if !matches!(answers, Ok(Ok(_))) {
+            self.abandon().await;
+        }
+        Err(silent(patience))
     }
 
     /// As [`Link::attempt`], until it succeeds; `None` once the link was closed.
@@ -161,7 +176,7 @@ async fn farewell(connection: &Connection) {
 }
 
 fn silent(waited: Duration) -> QueueError {
-    QueueError::Broken(format!("it did not answer within {} s", waited.as_secs()))
+    QueueError::Silent(waited.as_secs())
 }
 
 /// What lapin says, as an error of ours. It names no URL and no password.

@@ -38,11 +38,17 @@ enum End {
     Broken(String),
 }
 
-/// Begins to consume; goes on by itself until the consumer is stopped or the link closed.
+/// Begins to consume; goes on by itself until the consumer is stopped or the link closed. A queue that hangs is tried again like one
+/// that breaks later: whoever consumes from others, too, goes on with those.
 pub(super) async fn consume(link: &Arc<Link>, source: Source, prefetch: u16) -> Result<Consumer, QueueError> {
-    let first = link
-        .attempt(|channel| subscribe(channel, source, prefetch))
-        .await?;
+    let first = match link.attempt(|channel| subscribe(channel, source, prefetch)).await {
+        Ok(first) => Some(first),
+        Err(error @ QueueError::Silent(_)) => {
+            tracing::warn!(queue = source.queue(), %error, "trying again until it does");
+            None
+        }
+        Err(error) => return Err(error),
+    };
     let (sender, deliveries) = mpsc::channel(UNTAKEN.min(usize::from(prefetch).max(1)));
     let stop = CancellationToken::new();
     tokio::spawn(supervise(
@@ -60,32 +66,34 @@ async fn supervise(
     link: Arc<Link>,
     source: Source,
     prefetch: u16,
-    mut subscription: Subscription,
+    first: Option<Subscription>,
     deliveries: mpsc::Sender<Delivery>,
     stop: CancellationToken,
 ) {
     let queue = source.queue();
+    let mut standing = first;
     loop {
-        let end = subscription
-            .relay(source, &deliveries, &stop, link.closed())
-            .await;
-        let End::Broken(reason) = end else {
-            return subscription.hand_back().await;
-        };
-        drop(subscription);
-        tracing::warn!(
-            queue,
-            reason,
-            "consuming was interrupted; trying again until the broker is back"
-        );
+        if let Some(mut subscription) = standing.take() {
+            let end = subscription
+                .relay(source, &deliveries, &stop, link.closed())
+                .await;
+            let End::Broken(reason) = end else {
+                return subscription.hand_back().await;
+            };
+            tracing::warn!(
+                queue,
+                reason,
+                "consuming was interrupted; trying again until the broker is back"
+            );
+        }
         let again = move |channel| subscribe(channel, source, prefetch);
-        subscription = tokio::select! {
+        standing = tokio::select! {
             () = stop.cancelled() => return,
-            again = link.retry(again) => match again {
-                Some(again) => again,
-                None => return,
-            }
+            again = link.retry(again) => again,
         };
+        if standing.is_none() {
+            return;
+        }
         tracing::info!(queue, "consuming again");
     }
 }

@@ -20,6 +20,8 @@ pub struct RabbitSettings {
     pub max_unconfirmed: usize,
     /// How long a confirmation may take before the connection counts as broken.
     pub confirm_timeout: Duration,
+    /// How long the broker may take to make a channel ready, with a new connection where there is none.
+    pub answer_timeout: Duration,
 }
 
 /// Seconds between heartbeats; the connection counts as broken after twice as long.
@@ -36,6 +38,7 @@ impl RabbitSettings {
             name: name.into(),
             max_unconfirmed: 2048,
             confirm_timeout: Duration::from_secs(30),
+            answer_timeout: Duration::from_secs(30),
         }
     }
 
@@ -56,6 +59,7 @@ impl fmt::Debug for RabbitSettings {
             .field("name", &self.name)
             .field("max_unconfirmed", &self.max_unconfirmed)
             .field("confirm_timeout", &self.confirm_timeout)
+            .field("answer_timeout", &self.answer_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use assay::queue::{Queue, RabbitQueue};
+use assay::queue::{Destination, Lane, Queue, RabbitQueue, RabbitSettings, Source};
 
-use super::{consume, id, next, rabbit, settings, submitted, until};
+use super::{consume, id, next, outgoing, rabbit, settings, submitted, until};
 
 /// Servers that only this test uses; stopped with it.
 pub(crate) struct OwnServers {
@@ -104,10 +105,42 @@ async fn an_alarm_delays(own: &OwnServers, queue: &RabbitQueue) {
     until("publishing is well", async || queue.health().publishing).await;
 }
 
+/// A queue hangs that was well before, as RabbitMQ 3.10 has them after a kill -9; then it answers again.
+async fn a_hanging_queue_concerns_nobody_else(own: &OwnServers) {
+    let queue = RabbitQueue::connect(RabbitSettings {
+        answer_timeout: Duration::from_secs(1),
+        ..settings(&own.url)
+    })
+    .await
+    .unwrap();
+    let mut well = consume(&queue).await;
+    queue.publish(submitted("taken")).await.unwrap();
+    let taken = next(&mut well).await;
+    let judge = Source::Lane(Lane::Judge);
+    queue
+        .publish(outgoing(Destination::Lane(Lane::Judge), "waits"))
+        .await
+        .unwrap();
+    let process = format!("whereis('t1_{}')", judge.queue());
+    own.command("ctl", &["eval", &format!("sys:suspend({process}).")]);
+    // Whoever begins to consume goes on with what answers, and keeps what was delivered to it.
+    let mut hanging = queue.consume(judge, 10).await.unwrap();
+    assert!(hanging.deliveries.try_recv().is_err());
+    until("it is told", async || !queue.health().consuming).await;
+    assert!(taken.acker.ack().await);
+    assert_eq!(queue.losses(), 0);
+    own.command("ctl", &["eval", &format!("sys:resume({process}).")]);
+    let waits = next(&mut hanging).await;
+    assert_eq!(id(&waits), "waits");
+    assert!(waits.acker.ack().await);
+    queue.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_broker_that_restarts_or_dies_or_raises_an_alarm_loses_nothing() {
+async fn a_broker_that_restarts_or_dies_or_hangs_or_raises_an_alarm_loses_nothing() {
     let own = OwnServers::start();
     let queue = rabbit(&own.url).await;
+    a_hanging_queue_concerns_nobody_else(&own).await;
     survives(&own, &queue, &["restart", "rabbitmq"]).await;
     survives(&own, &queue, &["restart", "rabbitmq", "--kill"]).await;
     let queue = RabbitQueue::connect(settings(&own.url)).await.unwrap();
