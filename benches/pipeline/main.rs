@@ -57,7 +57,7 @@ struct Arguments {
     /// Parts: some rounds at full load, then the latency at half of what the worker took in them.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     parts: u32,
-    /// Seconds for which the latency is measured in each part; 0: not at all. About twice in half a minute of such a load all stands
+    /// Seconds for which the latency is measured in each part; 0: not at all. A few times in half a minute of such a load all stands
     /// still for a moment: RabbitMQ empties its full write-ahead log, and the system writes what is half a minute old. In fewer seconds
     /// it is left to chance how much of that is seen.
     #[arg(long, default_value_t = 30)]
