@@ -87,7 +87,7 @@ impl Writers {
             chain,
             at: Clock::system().now(),
         };
-        assert!(self.writer.end(ending, links).await.unwrap());
+        assert!(self.writer.end(ending, links).await.unwrap().is_committed());
     }
 }
 

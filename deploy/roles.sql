@@ -30,6 +30,7 @@ GRANT SELECT, INSERT ON assay.log, assay.decision, assay.claim, assay.hand_in, a
 GRANT UPDATE (state, verification_id, holder, due_at, starts, for_judge, tries, not_found_file, not_found,
               first_not_found)
     ON assay.claim TO assay_worker;
+GRANT SELECT, INSERT, UPDATE (due_at, decisions), DELETE ON assay.outbox TO assay_worker;
 GRANT SELECT, INSERT, DELETE ON assay.share, assay.tokens, assay.token_wait TO assay_worker;
 GRANT UPDATE (last, tokens) ON assay.tokens TO assay_worker;
 GRANT UPDATE (tokens, since, until) ON assay.token_wait TO assay_worker;

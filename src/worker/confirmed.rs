@@ -8,8 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::causes::in_full;
 use crate::entry::VerificationId;
-use crate::job::JobId;
-use crate::journal::PgJournal;
+use crate::journal::{OutboxId, PgJournal};
 
 /// Most notes of one statement.
 const BATCH: usize = 512;
@@ -20,7 +19,7 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Where confirmations go. Cheap to clone; ends, with everything noted, when every clone is dropped.
 #[derive(Clone)]
 pub(super) struct Confirmed {
-    notes: mpsc::UnboundedSender<(JobId, u32, VerificationId)>,
+    notes: mpsc::UnboundedSender<(OutboxId, VerificationId)>,
 }
 
 impl Confirmed {
@@ -49,7 +48,7 @@ impl Confirmed {
     }
 
     /// An outcome was confirmed. Bounded by what is in flight.
-    pub(super) fn note(&self, job_id: JobId, attempt: u32, id: VerificationId) {
-        let _ = self.notes.send((job_id, attempt, id));
+    pub(super) fn note(&self, outbox: OutboxId, id: VerificationId) {
+        let _ = self.notes.send((outbox, id));
     }
 }

@@ -19,7 +19,7 @@ use crate::graders::{Context, JudgeSlots};
 use crate::journal::is_about_data;
 use crate::journal::{Cause, Chain, JournalError, NewVerification, error_words};
 use crate::journal::{
-    ClaimAnswer, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
+    ClaimAnswer, Ended, Ending, EndingState, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, Written,
 };
 use crate::log::Log;
 use crate::plan::Plan;
@@ -180,11 +180,11 @@ impl Worker {
             chain,
             at: self.clock.now(),
         };
-        if !self.writer.end(ending, last_links).await? {
+        let Ended::Committed(outbox) = self.writer.end(ending, last_links).await? else {
             // Somebody took over while we ran: what they decide counts, and the message is theirs.
             tracing::info!("the claim was taken over: nothing of this run counts");
             return Ok(Then::Done);
-        }
+        };
         self.crash.reached(CrashPoint::AfterCommit, Some(&of.job_id));
         if let Some(verification) = &verification {
             self.metrics.verified(&plan.name, verification, began.elapsed());
@@ -203,6 +203,7 @@ impl Worker {
                 outcome,
                 message,
                 traceparent,
+                outbox: Some(outbox),
             };
             self.publish_outcome(stored).await?;
             if let Some(Ok(decision)) = verification.as_ref().map(|verification| &verification.decision) {

@@ -131,7 +131,7 @@ impl Worker {
             chain,
             at: self.clock.now(),
         };
-        if self.writer.end(ending, Vec::new()).await? {
+        if self.writer.end(ending, Vec::new()).await?.is_committed() {
             self.metrics.parked(reason);
         }
         Ok(Then::Done)

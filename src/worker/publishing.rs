@@ -23,11 +23,11 @@ impl Worker {
     pub(super) async fn publish_outcome(&self, stored: StoredOutcome) -> Result<(), DeliveryError> {
         let StoredOutcome {
             verification_id,
-            job_id,
-            attempt,
             outcome,
             message,
             traceparent,
+            outbox,
+            ..
         } = stored;
         let outgoing = Outgoing {
             to: Destination::Outcome(outcome),
@@ -38,7 +38,10 @@ impl Worker {
         let began = Instant::now();
         self.publish(outgoing).await?;
         self.metrics.confirmed(began.elapsed());
-        self.confirmed.note(job_id, attempt, verification_id);
+        // One whose row is not known is published once more when that is due.
+        if let Some(outbox) = outbox {
+            self.confirmed.note(outbox, verification_id);
+        }
         Ok(())
     }
 

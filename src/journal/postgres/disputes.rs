@@ -6,7 +6,7 @@ use sqlx::{Connection as _, Row as _};
 use uuid::Uuid;
 
 use super::PgJournal;
-use super::claims::StoredOutcome;
+use super::claims::{StoredOutcome, outcome_of};
 use super::journal::{attempt, count};
 use super::time::Time;
 use crate::entry::VerificationId;
@@ -243,18 +243,7 @@ impl PgJournal {
             .bind(job_id.map(JobId::as_str))
             .fetch_all(&self.pool())
             .await?;
-            rows.iter()
-                .map(|row| {
-                    Ok(StoredOutcome {
-                        verification_id: VerificationId::from(row.try_get::<Uuid, _>("verification_id")?),
-                        job_id: JobId::new(row.try_get::<String, _>("job_id")?),
-                        attempt: count(row, "attempt")?,
-                        outcome: outcome(row)?,
-                        message: row.try_get("message")?,
-                        traceparent: row.try_get("traceparent")?,
-                    })
-                })
-                .collect()
+            rows.iter().map(outcome_of).collect()
         })
         .await
     }
@@ -325,12 +314,4 @@ pub(super) fn decision(row: &PgRow) -> Result<DecisionRow, JournalError> {
         message: row.try_get("message")?,
         decided_at: row.try_get::<Time, _>("decided_at")?.0,
     })
-}
-
-fn outcome(row: &PgRow) -> Result<Outcome, JournalError> {
-    match row.try_get("outcome")? {
-        "verified" => Ok(Outcome::Verified),
-        "retry" => Ok(Outcome::Retry),
-        other => Err(JournalError::Damaged(format!("the outcome `{other}`"))),
-    }
 }

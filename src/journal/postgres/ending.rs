@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::outbox::OutboxId;
 use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -24,7 +25,7 @@ pub struct Written {
 /// What a claim becomes when its verification ends.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EndingState {
-    /// Decided: the message is published from now on, and again when the lease would have ended, until it is confirmed.
+    /// Decided: the message is published from now on, and again after the time of a lease, until it is confirmed.
     Decided {
         /// The answer.
         outcome: Outcome,
@@ -70,4 +71,20 @@ pub struct Ending {
     pub chain: Chain,
     /// When.
     pub at: Timestamp,
+}
+
+/// What became of an ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It is committed. Where it decided, its outcome stands in this row of the outbox.
+    Committed(OutboxId),
+    /// The claim was no longer held, and nothing was written.
+    NotHeld,
+}
+
+impl Ended {
+    /// Whether it is committed.
+    pub fn is_committed(self) -> bool {
+        matches!(self, Self::Committed(_))
+    }
 }

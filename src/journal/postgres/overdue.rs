@@ -1,14 +1,12 @@
-//! What the sweeper brings back: claims whose lease or wait has ended, outcomes that nobody confirmed, parked submissions
-//! that nobody was told of, and submitted jobs of the marketplace whose message was lost.
+//! What the sweeper brings back: claims whose lease or wait has ended, and submitted jobs of the marketplace whose message was
+//! lost.
 
 use std::time::Duration;
 
 use sqlx::Row as _;
-use uuid::Uuid;
 
 use super::PgJournal;
-use super::claims::{StoredOutcome, milliseconds, outcome_of};
-use crate::entry::VerificationId;
+use super::claims::milliseconds;
 use crate::job::JobId;
 use crate::journal::JournalError;
 
@@ -69,60 +67,6 @@ impl PgJournal {
             })
         });
         overdue.collect()
-    }
-
-    /// Outcomes that are due to be published again; their next time is put off by `after`, so that one sweeper of all takes
-    /// each.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn unconfirmed(&self, after: Duration, limit: u32) -> Result<Vec<StoredOutcome>, JournalError> {
-        let rows = sqlx::query(
-            "WITH due AS (
-                SELECT job_id, attempt FROM assay.claim WHERE due_at < now() AND state = 'decided'
-                ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
-             ), put_off AS (
-                UPDATE assay.claim c SET due_at = now() + $1 * interval '1 millisecond'
-                FROM due WHERE c.job_id = due.job_id AND c.attempt = due.attempt
-                RETURNING c.verification_id
-             )
-             SELECT d.* FROM assay.decision d JOIN put_off USING (verification_id)",
-        )
-        .bind(milliseconds(after))
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool())
-        .await?;
-        rows.iter().map(outcome_of).collect()
-    }
-
-    /// Notes that outcomes were confirmed by the broker: they are not published again. Does not wait for the disk: what is
-    /// lost with the server is published once more.
-    ///
-    /// # Errors
-    /// Where the database refuses.
-    pub async fn confirmed(&self, outcomes: &[(JobId, u32, VerificationId)]) -> Result<(), JournalError> {
-        let attempts: Result<Vec<_>, _> = outcomes
-            .iter()
-            .map(|(_, attempt, _)| super::journal::attempt(*attempt))
-            .collect();
-        sqlx::query(
-            "WITH hasty AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-             UPDATE assay.claim c SET due_at = NULL
-             FROM hasty, unnest($1::text[], $2::int4[], $3::uuid[]) AS done (job_id, attempt, id)
-             WHERE c.job_id = done.job_id AND c.attempt = done.attempt AND c.verification_id = done.id
-               AND c.state = 'decided'",
-        )
-        .bind(
-            outcomes
-                .iter()
-                .map(|(job_id, _, _)| job_id.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(attempts?)
-        .bind(outcomes.iter().map(|(_, _, id)| id.uuid()).collect::<Vec<Uuid>>())
-        .execute(&self.pool())
-        .await?;
-        Ok(())
     }
 
     /// Closes what was parked as lost and has been claimed since: its message came after all.

@@ -32,6 +32,7 @@ type Grant = (&'static [&'static str], &'static str, &'static [&'static str]);
 
 const APPENDED: &[&str] = &["assay.log", "assay.decision", "assay.hand_in", "assay.model_call"];
 const KEPT: &[&str] = &["assay.claim", "assay.verification", "assay.parked"];
+const OUTBOX: &[&str] = &["assay.outbox"];
 const PLANS: &[&str] = &["assay.artifact", "assay.plan", "assay.plan_file"];
 const DISPUTES: &[&str] = &[
     "assay.dispute",
@@ -52,6 +53,10 @@ const WORKER: &[Grant] = &[
     (KEPT, "SELECT", &[]),
     (KEPT, "INSERT", &[]),
     (&["assay.claim"], "UPDATE", CLAIM_COLUMNS),
+    (OUTBOX, "SELECT", &[]),
+    (OUTBOX, "INSERT", &[]),
+    (OUTBOX, "UPDATE", &["due_at", "decisions"]),
+    (OUTBOX, "DELETE", &[]),
     (&["assay.verification"], "UPDATE", VERIFICATION_COLUMNS),
     (&["assay.parked"], "UPDATE", PARKED_COLUMNS),
     (PLANS, "SELECT", &[]),

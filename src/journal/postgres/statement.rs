@@ -1,6 +1,7 @@
 //! The one statement by which running verifications write.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use sqlx::{PgConnection, Row as _};
 use uuid::Uuid;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 use super::claims::milliseconds;
 use super::ending::{Ending, EndingState, Written};
 use super::journal::attempt;
+use super::outbox::OutboxId;
 use super::time::Time;
 use crate::journal::{JournalError, Link};
 
@@ -20,11 +22,20 @@ pub(super) type End<'a> = (&'a Ending, &'a Vec<Link>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Repeated(pub(super) bool);
 
+/// Where outcomes stand until they are confirmed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ToPublish {
+    pub(super) row: OutboxId,
+    /// When they are published again.
+    pub(super) again_after: Duration,
+}
+
 /// One statement: endings go into the claims that are still held, and only what belongs to a held claim is written.
 pub(super) async fn write(
     connection: &mut PgConnection,
     entries: &[Entries<'_>],
     ends: &[End<'_>],
+    to_publish: ToPublish,
     repeated: Repeated,
 ) -> Result<HashSet<Uuid>, JournalError> {
     let ending_ids: HashSet<_> = ends.iter().map(|(ending, _)| ending.of.id).collect();
@@ -122,6 +133,8 @@ pub(super) async fn write(
                 .collect::<Vec<_>>(),
         )
         .bind(columns.iter().map(|column| column.for_judge).collect::<Vec<_>>())
+        .bind(to_publish.row.0)
+        .bind(milliseconds(to_publish.again_after))
         .fetch_all(connection)
         .await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
@@ -200,11 +213,8 @@ macro_rules! write_with {
     ), ended AS (
         UPDATE assay.claim c
         SET state = e.state,
-            -- Decided: published again, unless confirmed, when the lease would have ended. An indexed column that stays as it
-            -- was spares the row new entries in every index.
-            due_at = CASE WHEN e.state = 'decided' THEN c.due_at ELSE now() + e.due_ms * interval '1 millisecond' END,
-            holder = NULL, starts = 0, for_judge = e.for_judge,
-            tries = c.tries + e.tries, not_found_file = coalesce(e.not_found, c.not_found_file),
+            due_at = now() + e.due_ms * interval '1 millisecond', holder = NULL, starts = 0,
+            for_judge = e.for_judge, tries = c.tries + e.tries, not_found_file = coalesce(e.not_found, c.not_found_file),
             not_found = CASE WHEN e.not_found IS NULL THEN c.not_found
                              WHEN e.not_found = c.not_found_file THEN c.not_found + 1 ELSE 1 END,
             first_not_found = CASE WHEN e.not_found IS NULL OR e.not_found = c.not_found_file THEN c.first_not_found
@@ -231,6 +241,10 @@ macro_rules! write_with {
         INSERT INTO assay.decision (verification_id, job_id, attempt, trigger, outcome, message, traceparent)
         SELECT id, job_id, attempt, 'submission', outcome, message, traceparent
         FROM ending JOIN ended USING (id) WHERE message IS NOT NULL
+    ), to_publish AS (
+        INSERT INTO assay.outbox (id, due_at, decisions)
+        SELECT $30, now() + $31 * interval '1 millisecond', array_agg(id)
+        FROM ending JOIN ended USING (id) WHERE message IS NOT NULL HAVING count(*) > 0
     ), closed AS (
         UPDATE assay.verification v
         SET ended_at = e.ended_at, outcome = e.outcome, decision = e.decision, entries = e.entries, head = e.head

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use super::apart::Apart;
 use super::claims::milliseconds;
-use super::ending::{Ending, Written};
-use super::statement::{End, Entries, Repeated, write};
+use super::ending::{Ended, Ending, Written};
+use super::outbox::OutboxId;
+use super::statement::{End, Entries, Repeated, ToPublish, write};
 use super::{PgJournal, between_statements, is_passing};
 use crate::entry::VerificationId;
 use crate::journal::{JournalError, Link};
@@ -25,8 +26,8 @@ use crate::metrics::Metrics;
 const BATCH: usize = 256;
 const BATCH_ENTRIES: usize = 4_000;
 
-/// Whoever ended a verification is told whether the claim was still held.
-type Told = oneshot::Sender<Result<bool, JournalError>>;
+/// Whoever ended a verification is told what became of that.
+type Told = oneshot::Sender<Result<Ended, JournalError>>;
 
 enum Write {
     Entries {
@@ -90,12 +91,11 @@ impl GroupWriter {
         self.send(Write::Entries { of, links, fenced }).await
     }
 
-    /// Ends a verification, with its last entries, in one transaction. `false`: the claim is no longer held, and nothing was
-    /// written.
+    /// Ends a verification, with its last entries, in one transaction, if its claim is still held.
     ///
     /// # Errors
     /// Where the database refuses what is written.
-    pub async fn end(&self, ending: Ending, links: Vec<Link>) -> Result<bool, JournalError> {
+    pub async fn end(&self, ending: Ending, links: Vec<Link>) -> Result<Ended, JournalError> {
         let (told, answer) = oneshot::channel();
         let ending = Box::new(ending);
         self.send(Write::End { ending, links, told }).await?;
@@ -174,11 +174,11 @@ async fn write_all(
             }
         }
         if batch.is_full() {
-            flush(own, metrics, holed, std::mem::take(&mut batch)).await;
+            flush(own, (lease, metrics), holed, std::mem::take(&mut batch)).await;
         }
     }
     if !batch.is_empty() {
-        flush(own, metrics, holed, batch).await;
+        flush(own, (lease, metrics), holed, batch).await;
     }
 }
 
@@ -202,7 +202,12 @@ async fn lengthen(
 
 /// Writes the batch and tells everybody what became of theirs. Trouble that passes is waited out: nobody's work is lost
 /// because the database restarts. Where a row breaks the statement, each verification is written alone.
-async fn flush(own: &mut Apart, metrics: &Metrics, holed: &mut HashSet<Uuid>, batch: Batch) {
+async fn flush(
+    own: &mut Apart,
+    (lease, metrics): (Duration, &Metrics),
+    holed: &mut HashSet<Uuid>,
+    batch: Batch,
+) {
     let began = Instant::now();
     let entries: Vec<_> = batch.entries.iter().map(|(of, links, _)| (of, links)).collect();
     let ends: Vec<_> = batch
@@ -210,23 +215,23 @@ async fn flush(own: &mut Apart, metrics: &Metrics, holed: &mut HashSet<Uuid>, ba
         .iter()
         .map(|(ending, links, _)| (ending, links))
         .collect();
-    match write_patiently(own, &entries, &ends, Repeated(false)).await {
-        Ok(held) => {
+    match write_patiently(own, &entries, &ends, lease, Repeated(false)).await {
+        Ok(written) => {
             metrics.committed(entries.len() + ends.len(), began.elapsed());
             for (of, _, fenced) in batch.entries {
-                if !held.contains(&of.id.uuid()) {
+                if !written.held.contains(&of.id.uuid()) {
                     fenced.cancel();
                 }
             }
             for (ending, _, told) in batch.ends {
-                let _ = told.send(Ok(held.contains(&ending.of.id.uuid())));
+                let _ = told.send(Ok(written.ended(&ending)));
             }
         }
         Err(error) => {
             tracing::error!(error = %crate::causes::in_full(&error), "a batch broke: each verification is written alone");
             for (of, links, fenced) in batch.entries {
-                match write_patiently(own, &[(&of, &links)], &[], Repeated(true)).await {
-                    Ok(held) if held.contains(&of.id.uuid()) => {}
+                match write_patiently(own, &[(&of, &links)], &[], lease, Repeated(true)).await {
+                    Ok(written) if written.held.contains(&of.id.uuid()) => {}
                     Ok(_) => fenced.cancel(),
                     // A log with a hole is none: the verification ends here.
                     Err(_) => {
@@ -240,9 +245,27 @@ async fn flush(own: &mut Apart, metrics: &Metrics, holed: &mut HashSet<Uuid>, ba
                     let _ = told.send(Err(hole()));
                     continue;
                 }
-                let written = write_patiently(own, &[], &[(&ending, &links)], Repeated(true)).await;
-                let _ = told.send(written.map(|held| held.contains(&ending.of.id.uuid())));
+                let written = write_patiently(own, &[], &[(&ending, &links)], lease, Repeated(true)).await;
+                let _ = told.send(written.map(|written| written.ended(&ending)));
             }
+        }
+    }
+}
+
+/// What a statement has committed.
+struct Committed {
+    /// The verifications that still hold their claims, or have ended by it.
+    held: HashSet<Uuid>,
+    /// The row of the outcomes among them.
+    outbox: OutboxId,
+}
+
+impl Committed {
+    fn ended(&self, ending: &Ending) -> Ended {
+        if self.held.contains(&ending.of.id.uuid()) {
+            Ended::Committed(self.outbox)
+        } else {
+            Ended::NotHeld
         }
     }
 }
@@ -253,16 +276,27 @@ async fn write_patiently(
     own: &mut Apart,
     entries: &[Entries<'_>],
     ends: &[End<'_>],
+    lease: Duration,
     mut repeated: Repeated,
-) -> Result<HashSet<Uuid>, JournalError> {
+) -> Result<Committed, JournalError> {
+    let to_publish = ToPublish {
+        row: OutboxId::new(),
+        again_after: lease,
+    };
+    let committed = |held| Committed {
+        held,
+        outbox: to_publish.row,
+    };
     let mut pause = Duration::from_millis(50);
     loop {
-        let writing = async |connection: &mut PgConnection| write(connection, entries, ends, repeated).await;
+        let writing = async |connection: &mut PgConnection| {
+            write(connection, entries, ends, to_publish, repeated).await
+        };
         match own.with(writing).await {
             Ok(held) if repeated.0 => {
                 let adding =
                     async |connection: &mut PgConnection| add_already_ended(connection, held, ends).await;
-                return own.with(adding).await;
+                return own.with(adding).await.map(committed);
             }
             Err(error) if is_passing(&error) => {
                 tracing::warn!(error = %crate::causes::in_full(&error), "writes wait for the database");
@@ -270,7 +304,7 @@ async fn write_patiently(
                 pause = (2 * pause).min(Duration::from_secs(1));
                 repeated = Repeated(true);
             }
-            written => return written,
+            written => return written.map(committed),
         }
     }
 }

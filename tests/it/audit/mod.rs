@@ -175,7 +175,7 @@ impl World {
             chain,
             at: Clock::system().now(),
         };
-        assert!(self.writer.end(ending, links).await.unwrap());
+        assert!(self.writer.end(ending, links).await.unwrap().is_committed());
     }
 
     pub(super) fn sealer(&self, anchor: Option<&str>) -> Sealer {

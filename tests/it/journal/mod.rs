@@ -5,6 +5,7 @@
 mod claims;
 mod conformance;
 mod cut_off;
+mod outbox;
 mod parked;
 mod set_aside;
 mod shares;
@@ -88,6 +89,14 @@ fn decided() -> EndingState {
 /// As if so much time had passed since: leases run on the database's clock.
 async fn lease_ends(journal: &PgJournal) {
     sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 second'")
+        .execute(&journal.pool())
+        .await
+        .unwrap();
+}
+
+/// As if so much time had passed since these outcomes were published.
+async fn outcomes_are_due(journal: &PgJournal) {
+    sqlx::query("UPDATE assay.outbox SET due_at = now() - interval '1 second'")
         .execute(&journal.pool())
         .await
         .unwrap();

@@ -74,6 +74,7 @@ async fn each_missing_file_is_counted_from_the_first_time_that_it_was_missing() 
                 .end(ending(&new, waits(missing)), Vec::new())
                 .await
                 .unwrap()
+                .is_committed()
         );
         sqlx::query(
             "UPDATE assay.claim
@@ -163,7 +164,11 @@ async fn a_message_without_a_plan_leaves_the_claim_of_those_that_had_one_until_a
     ));
     assert_eq!(state(&journal).await, ("waiting".to_owned(), 1));
     assert!(
-        !writer.end(ending(&new, waits(None)), Vec::new()).await.unwrap(),
+        !writer
+            .end(ending(&new, waits(None)), Vec::new())
+            .await
+            .unwrap()
+            .is_committed(),
         "it is fenced"
     );
     let row = journal.verifications(&JobId::new("j")).await.unwrap().remove(0);

@@ -45,7 +45,7 @@ async fn a_verdict_and_its_reasons_are_committed_together_and_the_chain_holds() 
     let last = links(&mut chain, &["{\"outcome\":\"verified\"}"]);
     let mut end = ending(&new, decided());
     end.chain = chain;
-    assert!(writer.end(end, last).await.unwrap());
+    assert!(writer.end(end, last).await.unwrap().is_committed());
     assert!(!fenced.is_cancelled());
     let row = journal.verifications(&JobId::new("j")).await.unwrap().remove(0);
     let entries = journal.entries(new.verification.id).await.unwrap();
@@ -75,13 +75,13 @@ async fn a_stale_worker_writes_nothing_and_its_neighbours_in_the_batch_do() {
             .unwrap();
         let mut end = ending(&stale, decided());
         end.chain = stale_chain;
-        writer.end(end, Vec::new()).await.unwrap()
+        writer.end(end, Vec::new()).await.unwrap().is_committed()
     };
     let neighbours = async {
         let last = links(&mut chain, &["{}"]);
         let mut end = ending(&fine, decided());
         end.chain = chain;
-        writer.end(end, last).await.unwrap()
+        writer.end(end, last).await.unwrap().is_committed()
     };
     let (stale_ended, fine_ended) = tokio::join!(writes, neighbours);
     assert!(!stale_ended, "a stale worker cannot decide");
@@ -93,7 +93,13 @@ async fn a_stale_worker_writes_nothing_and_its_neighbours_in_the_batch_do() {
         .await
         .unwrap();
     assert_eq!(decisions, ["fine"]);
-    assert!(writer.end(ending(&taker, decided()), Vec::new()).await.unwrap());
+    assert!(
+        writer
+            .end(ending(&taker, decided()), Vec::new())
+            .await
+            .unwrap()
+            .is_committed()
+    );
 }
 
 #[tokio::test]
@@ -116,7 +122,7 @@ async fn an_entry_that_breaks_the_batch_fails_its_own_verification_only() {
         if number == 7 {
             assert!(ended.is_err());
         } else {
-            assert!(ended.unwrap(), "{number}");
+            assert!(ended.unwrap().is_committed(), "{number}");
         }
     }
     // It is still held, and its lease brings it back.
@@ -187,30 +193,6 @@ async fn a_lease_is_lengthened_only_for_whoever_holds_it() {
 }
 
 #[tokio::test]
-async fn an_outcome_is_published_again_until_it_is_confirmed() {
-    let (_database, journal) = journal().await;
-    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
-    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
-    let (new, _) = held(&claims, "j").await;
-    writer.end(ending(&new, decided()), Vec::new()).await.unwrap();
-    let after = Duration::from_secs(60);
-    assert_eq!(journal.unconfirmed(after, 9).await.unwrap(), [], "not due yet");
-    lease_ends(&journal).await;
-    assert_eq!(journal.unconfirmed(after, 9).await.unwrap().len(), 1);
-    assert_eq!(
-        journal.unconfirmed(after, 9).await.unwrap(),
-        [],
-        "one sweeper of all takes it"
-    );
-    lease_ends(&journal).await;
-    journal
-        .confirmed(&[(JobId::new("j"), 0, new.verification.id)])
-        .await
-        .unwrap();
-    assert_eq!(journal.unconfirmed(after, 9).await.unwrap(), []);
-}
-
-#[tokio::test]
 async fn a_parked_ending_keeps_its_reason_and_closes_nothing_else() {
     let (_database, journal) = journal().await;
     let claims = Claims::start(journal.clone(), "w".into(), LEASE);
@@ -220,7 +202,13 @@ async fn a_parked_ending_keeps_its_reason_and_closes_nothing_else() {
         reason: "script-failed",
         detail: "line 3".into(),
     };
-    assert!(writer.end(ending(&new, parked), Vec::new()).await.unwrap());
+    assert!(
+        writer
+            .end(ending(&new, parked), Vec::new())
+            .await
+            .unwrap()
+            .is_committed()
+    );
     let rows = journal.parked(false, 9).await.unwrap();
     assert_eq!(
         (rows[0].reason.as_str(), rows[0].detail.as_str()),

@@ -120,8 +120,8 @@ async fn a_part_of_the_round_that_fails_does_not_keep_the_others_from_their_work
         plan: Some("quick".to_owned()),
     };
     deployment.publish(&[told]).await;
-    let confirmed =
-        "SELECT count(*) FROM assay.claim WHERE job_id = 'told' AND state = 'decided' AND due_at IS NULL";
+    let confirmed = "SELECT count(*) FROM assay.decision WHERE job_id = 'told'
+                     AND NOT EXISTS (SELECT FROM assay.outbox WHERE verification_id = ANY (decisions))";
     let is_confirmed = async || deployment.count(confirmed).await == 1;
     deployment.until("it is told", WAIT, &is_confirmed).await;
 
@@ -134,7 +134,10 @@ async fn a_part_of_the_round_that_fails_does_not_keep_the_others_from_their_work
         })
         .await;
     deployment
-        .execute("UPDATE assay.claim SET due_at = now() - interval '1 minute'")
+        .execute(
+            "INSERT INTO assay.outbox
+             SELECT verification_id, now() - interval '1 minute', ARRAY[verification_id] FROM assay.decision",
+        )
         .await;
     deployment.insert(&quick("lost", 1)).await;
     deployment

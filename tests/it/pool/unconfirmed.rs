@@ -40,7 +40,8 @@ async fn outcomes_that_nobody_confirms_hold_no_other_job_back_and_are_published_
             deployment.count("SELECT count(*) FROM assay.decision").await == 4
         })
         .await;
-    let confirmed = "SELECT count(*) FROM assay.claim WHERE state = 'decided' AND due_at IS NULL";
+    let confirmed = "SELECT count(*) FROM assay.decision
+                     WHERE NOT EXISTS (SELECT FROM assay.outbox WHERE verification_id = ANY (decisions))";
     assert_eq!(
         deployment.count(confirmed).await,
         0,

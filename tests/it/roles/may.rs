@@ -80,16 +80,16 @@ async fn the_workers_role_may_do_all_that_a_worker_does() {
             chain,
             at: Timestamp::now(),
         };
-        assert!(writer.end(ending, links).await.unwrap());
+        assert!(writer.end(ending, links).await.unwrap().is_committed());
     }
     worker.overdue(Duration::ZERO, false, 10).await.unwrap();
-    let lease_ends = "UPDATE assay.claim SET due_at = now() - interval '1 second' WHERE state = 'decided'";
-    deployment.owner.pool().execute(lease_ends).await.unwrap();
+    let due = "UPDATE assay.outbox SET due_at = now() - interval '1 second'";
+    deployment.owner.pool().execute(due).await.unwrap();
     let unconfirmed = worker.unconfirmed(Duration::ZERO, 10).await.unwrap();
     let [stored] = unconfirmed.as_slice() else {
         panic!("{unconfirmed:?}")
     };
-    let of = (stored.job_id.clone(), stored.attempt, stored.verification_id);
+    let of = (stored.outbox.unwrap(), stored.verification_id);
     worker.confirmed(&[of]).await.unwrap();
     let waits = JobId::new("job-1");
     worker

@@ -7,6 +7,7 @@ mod one;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::outbox::OutboxId;
 use crate::digest::Digest;
 use crate::entry::VerificationId;
 use crate::job::JobId;
@@ -77,6 +78,8 @@ pub struct StoredOutcome {
     pub message: Vec<u8>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// The row of the outbox that it stands in, as far as it is known.
+    pub outbox: Option<OutboxId>,
 }
 
 /// What became of wanting a claim.

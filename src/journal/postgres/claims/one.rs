@@ -217,5 +217,6 @@ pub(in crate::journal::postgres) fn outcome_of(row: &PgRow) -> Result<StoredOutc
         },
         message: row.try_get("message")?,
         traceparent: row.try_get("traceparent")?,
+        outbox: None,
     })
 }

@@ -1,0 +1,105 @@
+//! The outbox: what was decided is published until it is confirmed, each outcome for itself.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use assay::entry::VerificationId;
+use assay::journal::{Claims, Ended, GroupWriter, OutboxId, PgJournal};
+use assay::metrics::Metrics;
+use futures_util::future::join_all;
+
+use super::{LEASE, claim, decided, ending, journal, outcomes_are_due};
+
+const AFTER: Duration = Duration::from_secs(60);
+
+/// Decides so many jobs by one statement; gives back its row of the outbox.
+async fn decide(journal: &PgJournal, jobs: usize) -> (OutboxId, Vec<VerificationId>) {
+    let claims = Claims::start(journal.clone(), "w".into(), LEASE);
+    let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
+    let names = (0..jobs).map(|job| VerificationId::new().to_string() + &job.to_string());
+    let new: Vec<_> = names.map(|job| claim(&job, b"s")).collect();
+    join_all(new.iter().map(|new| claims.claim(new.clone()))).await;
+    let ends = new
+        .iter()
+        .map(|new| writer.end(ending(new, decided()), Vec::new()));
+    let rows: HashSet<_> = join_all(ends)
+        .await
+        .into_iter()
+        .map(|ended| match ended.unwrap() {
+            Ended::Committed(row) => row,
+            Ended::NotHeld => panic!("not held"),
+        })
+        .collect();
+    assert_eq!(rows.len(), 1, "decided by one statement");
+    let ids = new.iter().map(|new| new.verification.id).collect();
+    (rows.into_iter().next().unwrap(), ids)
+}
+
+/// The outcomes that are due, and in which rows.
+async fn due(journal: &PgJournal, limit: u32) -> HashSet<(OutboxId, VerificationId)> {
+    let due = journal.unconfirmed(AFTER, limit).await.unwrap();
+    due.into_iter()
+        .map(|stored| (stored.outbox.unwrap(), stored.verification_id))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_outcome_is_published_again_until_it_is_confirmed() {
+    let (_database, journal) = journal().await;
+    let (row, ids) = decide(&journal, 1).await;
+    let ours = HashSet::from([(row, ids[0])]);
+    assert_eq!(due(&journal, 9).await, HashSet::new(), "not due yet");
+    outcomes_are_due(&journal).await;
+    assert_eq!(due(&journal, 9).await, ours);
+    assert_eq!(
+        due(&journal, 9).await,
+        HashSet::new(),
+        "one sweeper of all takes it"
+    );
+    outcomes_are_due(&journal).await;
+    journal.confirmed(&[(row, ids[0])]).await.unwrap();
+    assert_eq!(due(&journal, 9).await, HashSet::new());
+}
+
+#[tokio::test]
+async fn of_outcomes_decided_together_those_that_nobody_confirmed_are_published_again_and_no_others() {
+    let (_database, journal) = journal().await;
+    let (row, ids) = decide(&journal, 5).await;
+    let (other_row, other_ids) = decide(&journal, 2).await;
+    journal
+        .confirmed(&[(row, ids[3]), (other_row, other_ids[0]), (row, ids[0])])
+        .await
+        .unwrap();
+    // What a row does not hold, and what is told twice, changes nothing.
+    journal
+        .confirmed(&[(row, other_ids[1]), (row, ids[0])])
+        .await
+        .unwrap();
+    outcomes_are_due(&journal).await;
+    let rest = [
+        (row, ids[1]),
+        (row, ids[2]),
+        (row, ids[4]),
+        (other_row, other_ids[1]),
+    ];
+    assert_eq!(due(&journal, 9).await, HashSet::from(rest));
+
+    journal.confirmed(&rest).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.outbox")
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(rows, 0, "nothing of them is left");
+}
+
+#[tokio::test]
+async fn outcomes_that_are_due_are_taken_row_by_row_until_there_are_enough() {
+    let (_database, journal) = journal().await;
+    for _ in 0..3 {
+        decide(&journal, 2).await;
+    }
+    outcomes_are_due(&journal).await;
+    assert_eq!(due(&journal, 3).await.len(), 4, "a row is taken whole");
+    assert_eq!(due(&journal, 1).await.len(), 2, "and at least one");
+    assert_eq!(due(&journal, 9).await.len(), 0);
+}
