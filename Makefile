@@ -75,7 +75,7 @@ bench-audit: build ## Measure: an audit of 10,000 verifications
 deny: ## Licences, sources and advisories (needs cargo-deny and its database)
 	cargo deny check
 
-# A C compiler is needed once, for SQLite and ring; everything else is Rust.
+# A C compiler is needed once, for SQLite and aws-lc; everything else is Rust.
 tools:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then run this again" >&2; exit 2; }
 	@command -v cc >/dev/null || { \

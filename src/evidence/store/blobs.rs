@@ -231,7 +231,7 @@ fn bucket(place: &str, alias: &str, settings: &StoreSettings, prefix: &str) -> R
     };
     let (bucket, below) = rest.split_once('/').unwrap_or((rest, ""));
     // The client is built without a TLS provider of its own; whoever comes first installs ours.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
     for (name, value) in &settings.options {
         let key: AmazonS3ConfigKey = name

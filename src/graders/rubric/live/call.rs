@@ -62,7 +62,7 @@ impl Live {
     ) -> Result<Self, JudgeError> {
         let endpoint = Endpoint::new(&settings)?;
         // Two providers in one process must be chosen between; an earlier choice, which is ring too, stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut http = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
