@@ -7,6 +7,7 @@ use assay::entry::VerificationId;
 use assay::journal::{Claims, Ended, GroupWriter, OutboxId, PgJournal};
 use assay::metrics::Metrics;
 use futures_util::future::join_all;
+use sqlx::Executor as _;
 
 use super::{LEASE, claim, decided, ending, journal, outcomes_are_due};
 
@@ -102,4 +103,30 @@ async fn outcomes_that_are_due_are_taken_row_by_row_until_there_are_enough() {
     assert_eq!(due(&journal, 3).await.len(), 4, "a row is taken whole");
     assert_eq!(due(&journal, 1).await.len(), 2, "and at least one");
     assert_eq!(due(&journal, 9).await.len(), 0);
+}
+
+/// Before there was an outbox, a decided claim was due until its outcome was confirmed.
+#[tokio::test]
+async fn outcomes_that_nobody_had_confirmed_when_the_outbox_was_made_are_published_from_it() {
+    let (_database, journal) = journal().await;
+    let (_, ids) = decide(&journal, 2).await;
+    let pool = journal.pool();
+    pool.execute("DROP TABLE assay.outbox").await.unwrap();
+    pool.execute("DELETE FROM assay.migration WHERE version >= 10")
+        .await
+        .unwrap();
+    sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 s' WHERE verification_id = $1")
+        .bind(ids[0].uuid())
+        .execute(&pool)
+        .await
+        .unwrap();
+    journal.set_up().await.unwrap();
+    let due = journal.unconfirmed(AFTER, 9).await.unwrap();
+    let due: Vec<_> = due.into_iter().map(|stored| stored.verification_id).collect();
+    assert_eq!(due, [ids[0]], "the other was confirmed");
+    let due: i64 = sqlx::query_scalar("SELECT count(due_at) FROM assay.claim")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(due, 0, "no claim is due any more");
 }
