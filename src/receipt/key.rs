@@ -97,7 +97,7 @@ pub enum KeyError {
 /// The secret half of a key pair. `Debug` shows its name alone; the bytes are wiped when it is dropped.
 pub struct SigningKey {
     secret: ed25519_dalek::SigningKey,
-    /// The same key, for the library that signs twice as fast: of a worker's time with quick graders, a seventh is signing.
+    /// The same key, for the library that signs in half of the time: of a worker's with quick graders, dalek took a seventh.
     pair: Ed25519KeyPair,
     id: KeyId,
 }

@@ -139,7 +139,7 @@ impl Worker {
             alone: RwLock::default(),
             running: Running::default(),
             swept: Arc::new(Semaphore::new(sweeper::permits(&settings))),
-            republished: Arc::new(Semaphore::new(sweeper::ROUND)),
+            republished: Arc::new(Semaphore::new(sweeper::REPUBLISHED)),
             stopping: CancellationToken::new(),
             called_off: CancellationToken::new(),
             journal,

@@ -14,7 +14,7 @@ use super::intake::Message;
 use super::settings::WorkerSettings;
 use crate::causes::in_full;
 use crate::digest::Digest;
-use crate::journal::{NewParked, Overdue, UnclaimedJob};
+use crate::journal::{LARGEST_OUTBOX_ROW, NewParked, Overdue, UnclaimedJob};
 use crate::message::{MAX_MESSAGE_BYTES, SubmittedJob, Work, without_variables};
 use crate::queue::{Destination, Lane, Outgoing, QueueError, Source};
 
@@ -25,7 +25,10 @@ const REPUBLISH_AFTER: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Most that the sweeper has under way of each kind.
-pub(super) const ROUND: usize = 128;
+const ROUND: usize = 128;
+
+/// Most outcomes that it publishes again at a time: rows of the outbox are taken whole.
+pub(super) const REPUBLISHED: usize = ROUND + LARGEST_OUTBOX_ROW;
 
 /// Longest wait for what the broker says of its queues.
 const DEPTHS: Duration = Duration::from_secs(5);
@@ -44,6 +47,12 @@ pub(super) fn permits(settings: &WorkerSettings) -> usize {
 /// What there is room for.
 fn room(permits: &Semaphore) -> u32 {
     u32::try_from(permits.available_permits().min(ROUND)).unwrap_or(u32::MAX)
+}
+
+/// What there is room for where the last row of the outbox may bring more than that.
+fn room_for_rows(permits: &Semaphore) -> u32 {
+    let room = permits.available_permits().saturating_sub(LARGEST_OUTBOX_ROW);
+    u32::try_from(room).unwrap_or(u32::MAX)
 }
 
 fn note(what: &'static str, swept: Result<(), DeliveryError>) {
@@ -147,7 +156,7 @@ impl Worker {
 
     /// While the broker is down, those that wait for it are enough.
     async fn publish_unconfirmed(self: &Arc<Self>, tasks: &TaskTracker) -> Result<(), DeliveryError> {
-        let room = room(&self.republished);
+        let room = room_for_rows(&self.republished);
         if room == 0 {
             return Ok(());
         }
@@ -290,5 +299,27 @@ fn kept(overdue: Overdue) -> Message {
         body: Arc::new(overdue.message),
         traceparent: overdue.traceparent,
         claimed: Some((overdue.job_id, overdue.attempt)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A row is begun while there is room for one outcome, and may hold as many as a statement decides.
+    #[test]
+    fn every_outcome_that_is_published_again_has_a_permit() {
+        let permits = Semaphore::new(REPUBLISHED);
+        assert_eq!(room_for_rows(&permits), 128);
+        for taken in 0..=REPUBLISHED {
+            let room = room_for_rows(&permits) as usize;
+            let most = if room == 0 {
+                0
+            } else {
+                room - 1 + LARGEST_OUTBOX_ROW
+            };
+            assert!(most <= permits.available_permits(), "{taken} taken");
+            permits.forget_permits(1);
+        }
     }
 }

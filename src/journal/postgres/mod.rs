@@ -53,7 +53,7 @@ pub use erasures::{Erasable, EraseError, Erased, Erasure, SharedPlan};
 pub use evidence::KeptFile;
 pub use market::{Market, Movement, Sums};
 pub use orphans::{Orphan, OrphanOf};
-pub use outbox::OutboxId;
+pub use outbox::{LARGEST_OUTBOX_ROW, OutboxId};
 pub use overdue::{Overdue, UnclaimedJob};
 pub use parked::{NewParked, ParkedRow};
 pub use privileges::{Duty, Privileges};

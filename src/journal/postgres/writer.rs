@@ -23,7 +23,7 @@ use crate::journal::{JournalError, Link};
 use crate::metrics::Metrics;
 
 /// Most verifications of one statement, and most entries.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 const BATCH_ENTRIES: usize = 4_000;
 
 /// Whoever ended a verification is told what became of that.

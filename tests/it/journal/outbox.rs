@@ -93,6 +93,39 @@ async fn of_outcomes_decided_together_those_that_nobody_confirmed_are_published_
     assert_eq!(rows, 0, "nothing of them is left");
 }
 
+/// As two workers do of which the second has published what the first has, too.
+#[tokio::test]
+async fn what_is_confirmed_of_the_same_row_at_the_same_time_is_noted_all_of_it() {
+    let (_database, journal) = journal().await;
+    let (row, ids) = decide(&journal, 3).await;
+    let mut blocking = journal.pool().begin().await.unwrap();
+    blocking
+        .execute("SELECT FROM assay.outbox FOR UPDATE")
+        .await
+        .unwrap();
+    let mut confirming = Vec::new();
+    for id in [ids[0], ids[2]] {
+        let journal = journal.clone();
+        confirming.push(tokio::spawn(async move { journal.confirmed(&[(row, id)]).await }));
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(waiting)
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap()
+        < 2
+    {
+        tokio::task::yield_now().await;
+    }
+    blocking.commit().await.unwrap();
+    for confirmed in confirming {
+        confirmed.await.unwrap().unwrap();
+    }
+    outcomes_are_due(&journal).await;
+    assert_eq!(due(&journal, 9).await, HashSet::from([(row, ids[1])]));
+}
+
 #[tokio::test]
 async fn outcomes_that_are_due_are_taken_row_by_row_until_there_are_enough() {
     let (_database, journal) = journal().await;
@@ -129,4 +162,17 @@ async fn outcomes_that_nobody_had_confirmed_when_the_outbox_was_made_are_publish
         .await
         .unwrap();
     assert_eq!(due, 0, "no claim is due any more");
+
+    // As a worker of before that still runs.
+    sqlx::query("UPDATE assay.claim SET due_at = now() - interval '1 s' WHERE verification_id = $1")
+        .bind(ids[1].uuid())
+        .execute(&pool)
+        .await
+        .unwrap();
+    let mut due = Vec::new();
+    for _ in 0..2 {
+        due.extend(journal.unconfirmed(AFTER, 9).await.unwrap());
+    }
+    let due: Vec<_> = due.into_iter().map(|stored| stored.verification_id).collect();
+    assert_eq!(due, [ids[1]], "once");
 }

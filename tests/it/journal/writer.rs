@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use assay::entry::{Audience, Entry, EntryType};
 use assay::job::JobId;
-use assay::journal::{Chain, Claims, EndingState, GroupWriter, Journal as _, Link, NewClaim, verify_chain};
+use assay::journal::{
+    Chain, Claims, Ended, EndingState, GroupWriter, Journal as _, Link, NewClaim, verify_chain,
+};
 use assay::metrics::Metrics;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -115,16 +117,20 @@ async fn an_entry_that_breaks_the_batch_fails_its_own_verification_only() {
         let mut end = ending(&new, decided());
         end.chain = chain;
         let writer = writer.clone();
-        ends.push(tokio::spawn(async move { writer.end(end, last).await }));
+        let ended = tokio::spawn(async move { writer.end(end, last).await });
+        ends.push((new.verification.id, ended));
     }
-    for (number, ended) in ends.into_iter().enumerate() {
-        let ended = ended.await.unwrap();
-        if number == 7 {
-            assert!(ended.is_err());
-        } else {
-            assert!(ended.unwrap().is_committed(), "{number}");
+    for (number, (id, ended)) in ends.into_iter().enumerate() {
+        match ended.await.unwrap() {
+            Ok(Ended::Committed(row)) => journal.confirmed(&[(row, id)]).await.unwrap(),
+            ended => assert!(ended.is_err() && number == 7, "{number}: {ended:?}"),
         }
     }
+    let unconfirmed: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.outbox")
+        .fetch_one(&journal.pool())
+        .await
+        .unwrap();
+    assert_eq!(unconfirmed, 0, "each was told its own row");
     // It is still held, and its lease brings it back.
     let running: i64 = sqlx::query_scalar("SELECT count(*) FROM assay.claim WHERE state = 'running'")
         .fetch_one(&journal.pool())

@@ -61,7 +61,7 @@ impl Live {
         metrics: Option<Metrics>,
     ) -> Result<Self, JudgeError> {
         let endpoint = Endpoint::new(&settings)?;
-        // Two providers in one process must be chosen between; an earlier choice, which is ring too, stays.
+        // Installed once for the process; a second time changes nothing.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let mut http = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
