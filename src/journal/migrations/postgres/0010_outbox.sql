@@ -8,8 +8,8 @@ CREATE TABLE assay.outbox (
 ALTER TABLE assay.outbox ALTER decisions SET STORAGE MAIN;
 CREATE INDEX outbox_due ON assay.outbox (due_at);
 
--- Until now a decided claim was due as long as its outcome was not confirmed. What older workers decide from now on, until they
--- are replaced, the sweeper moves.
+-- Until now a decided claim was due as long as its outcome was not confirmed; from now on none is. What older workers still mark
+-- so, until they are replaced, the sweeper moves.
 LOCK TABLE assay.claim IN SHARE ROW EXCLUSIVE MODE;
 INSERT INTO assay.outbox (id, due_at, decisions)
 SELECT verification_id, due_at, ARRAY[verification_id] FROM assay.claim WHERE state = 'decided' AND due_at IS NOT NULL;
