@@ -35,6 +35,7 @@ pub mod settle;
 pub mod shutdown;
 pub mod submission;
 pub mod telemetry;
+pub mod tls;
 pub mod trace_context;
 pub mod verdict;
 pub mod verify;

@@ -54,7 +54,7 @@ impl Server {
     }
 
     pub(crate) async fn arrivals(&self) -> Vec<Arrival> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        assay::tls::install_provider();
         let url = format!("{}/arrivals", self.base_url);
         let told = reqwest::get(url).await.unwrap().bytes().await.unwrap();
         serde_json::from_slice(&told).unwrap()

@@ -44,7 +44,7 @@ pub(super) async fn run(args: HealthArgs, common: &CommonArgs) -> Result<Exit, C
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
     let path = if args.ready { "readyz" } else { "healthz" };
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    crate::tls::install_provider();
     let client = reqwest::Client::builder()
         .timeout(ASKING)
         .no_proxy()

@@ -161,8 +161,7 @@ async fn allowed_addresses(url: &Url, network: Network, name: &str) -> Result<Ve
 
 /// One request, to one of these addresses and nowhere else. An error's text names no part of the URL: it may be signed.
 async fn get(url: &Url, addresses: &[SocketAddr]) -> Result<Response, String> {
-    // Installed once for the process; a second time changes nothing.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    crate::tls::install_provider();
     let client = reqwest::Client::builder()
         .resolve_to_addrs(url.host_str().unwrap_or_default(), addresses)
         .redirect(Policy::none())

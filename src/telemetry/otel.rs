@@ -38,7 +38,7 @@ pub(super) struct Exporter {
 impl Exporter {
     pub(super) fn new(endpoint: &str) -> Result<Self, StartError> {
         let refused = |error: &dyn std::error::Error| StartError::Collector(error.to_string());
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        crate::tls::install_provider();
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("otel")

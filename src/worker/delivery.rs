@@ -198,8 +198,6 @@ impl Worker {
         {
             let stored = StoredOutcome {
                 verification_id: of.id,
-                job_id: of.job_id.clone(),
-                attempt: of.attempt,
                 outcome,
                 message,
                 traceparent,

@@ -27,7 +27,6 @@ impl Worker {
             message,
             traceparent,
             outbox,
-            ..
         } = stored;
         let outgoing = Outgoing {
             to: Destination::Outcome(outcome),

@@ -37,7 +37,7 @@ async fn served(heart: Heart, readiness: impl Readiness + 'static, metrics: Metr
 }
 
 async fn get(server: &HealthServer, path: &str) -> (u16, String, String) {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    assay::tls::install_provider();
     let url = format!("http://{}{path}", server.address());
     let response = reqwest::get(url).await.unwrap();
     let status = response.status().as_u16();

@@ -66,7 +66,7 @@ fn only_attacks_weaken_a_rubric() {
 fn nothing_imports_what_lies_above_it() {
     // From the bottom up; what is on one line may know each other.
     let layers: &[&[&str]] = &[
-        &["causes", "digest", "job", "trace_context"],
+        &["causes", "digest", "job", "tls", "trace_context"],
         &["secrets", "entry", "submission", "verdict", "clock"],
         &[
             "plan",

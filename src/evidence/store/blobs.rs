@@ -230,8 +230,7 @@ fn bucket(place: &str, alias: &str, settings: &StoreSettings, prefix: &str) -> R
         return Err(wrong("url must be s3://BUCKET or s3://BUCKET/PREFIX".to_owned()));
     };
     let (bucket, below) = rest.split_once('/').unwrap_or((rest, ""));
-    // The client is built without a TLS provider of its own; whoever comes first installs ours.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    crate::tls::install_provider();
     let mut builder = AmazonS3Builder::new().with_bucket_name(bucket);
     for (name, value) in &settings.options {
         let key: AmazonS3ConfigKey = name

@@ -10,7 +10,7 @@ use assay::journal::{
 };
 use assay::metrics::Metrics;
 
-use super::{LEASE, claim, decided, ending, journal, lease_ends, written};
+use super::{LEASE, claim, decided, end, journal, lease_ends, written};
 
 fn first() -> ClaimAnswer {
     ClaimAnswer::Held(Held {
@@ -76,13 +76,7 @@ async fn a_decided_submission_answers_with_its_stored_outcome() {
     let writer = GroupWriter::start(journal.clone(), LEASE, Metrics::new());
     let held = claim("j", b"s");
     claims.claim(held.clone()).await.unwrap();
-    assert!(
-        writer
-            .end(ending(&held, decided()), Vec::new())
-            .await
-            .unwrap()
-            .is_committed()
-    );
+    assert!(end(&writer, &held, decided()).await);
     let ClaimAnswer::Decided(stored) = claims.claim(claim("j", b"s")).await.unwrap() else {
         panic!("not decided")
     };
@@ -134,13 +128,7 @@ async fn what_waits_is_busy_until_it_is_due_and_its_tries_are_counted() {
             not_found: Some(Digest::of(b"url")),
             for_judge: false,
         };
-        assert!(
-            writer
-                .end(ending(&held, waits), Vec::new())
-                .await
-                .unwrap()
-                .is_committed()
-        );
+        assert!(end(&writer, &held, waits).await);
         let busy = claims.claim(claim("j", b"s")).await.unwrap();
         assert!(
             matches!(busy, ClaimAnswer::Busy(left) if left > Duration::from_secs(50)),

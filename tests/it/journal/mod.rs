@@ -17,7 +17,9 @@ use std::time::Duration;
 use assay::digest::Digest;
 use assay::entry::VerificationId;
 use assay::job::JobId;
-use assay::journal::{Cause, Chain, Ending, EndingState, NewClaim, NewVerification, PgJournal, Written};
+use assay::journal::{
+    Cause, Chain, Ending, EndingState, GroupWriter, NewClaim, NewVerification, PgJournal, Written,
+};
 use assay::outcome::Outcome;
 use assay::plan::PlanRef;
 use jiff::Timestamp;
@@ -76,6 +78,12 @@ fn ending(claim: &NewClaim, state: EndingState) -> Ending {
         chain: Chain::new(claim.verification.chain_start()),
         at: Timestamp::from_second(2).unwrap(),
     }
+}
+
+/// Ends the verification of a claim; gives back whether that is committed.
+async fn end(writer: &GroupWriter, claim: &NewClaim, state: EndingState) -> bool {
+    let ended = writer.end(ending(claim, state), Vec::new()).await.unwrap();
+    ended.is_committed()
 }
 
 fn decided() -> EndingState {

@@ -15,7 +15,7 @@ use assay::journal::{
 use assay::metrics::Metrics;
 use jiff::Timestamp;
 
-use super::{LEASE, claim, ending, journal, lease_ends};
+use super::{LEASE, claim, end, journal, lease_ends};
 
 async fn held(claims: &Claims, new: &NewClaim) -> Held {
     match claims.claim(new.clone()).await.unwrap() {
@@ -69,13 +69,7 @@ async fn each_missing_file_is_counted_from_the_first_time_that_it_was_missing() 
     let mut new = claim("j", b"s");
     held(&claims, &new).await;
     for (missing, file, times) in told {
-        assert!(
-            writer
-                .end(ending(&new, waits(missing)), Vec::new())
-                .await
-                .unwrap()
-                .is_committed()
-        );
+        assert!(end(&writer, &new, waits(missing)).await);
         sqlx::query(
             "UPDATE assay.claim
              SET due_at = now() - interval '1 second', first_not_found = first_not_found - interval '1 hour'",
@@ -163,14 +157,7 @@ async fn a_message_without_a_plan_leaves_the_claim_of_those_that_had_one_until_a
         Some(ClaimAnswer::Busy(_))
     ));
     assert_eq!(state(&journal).await, ("waiting".to_owned(), 1));
-    assert!(
-        !writer
-            .end(ending(&new, waits(None)), Vec::new())
-            .await
-            .unwrap()
-            .is_committed(),
-        "it is fenced"
-    );
+    assert!(!end(&writer, &new, waits(None)).await, "it is fenced");
     let row = journal.verifications(&JobId::new("j")).await.unwrap().remove(0);
     assert_eq!(verify_chain(&row, &[]), Ok(()));
     assert_eq!(row.outcome.as_deref(), Some("taken-over"));

@@ -14,7 +14,7 @@ const JOBS: u32 = 20;
 
 /// The worker's metrics.
 async fn metrics(address: &str) -> String {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    assay::tls::install_provider();
     let response = reqwest::get(format!("http://{address}/metrics")).await.unwrap();
     response.text().await.unwrap()
 }

@@ -123,7 +123,7 @@ async fn settlement_answers_probes_and_names_its_loops() {
     deployment.configure(|config| config.replace("listen = \"off\"", "listen = \"127.0.0.1:0\""));
     let settler = deployment.settler().await;
     let address = settler.health();
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    assay::tls::install_provider();
     let probe = async |path: &str| {
         let response = reqwest::get(format!("http://{address}/{path}")).await.unwrap();
         let status = response.status().as_u16();

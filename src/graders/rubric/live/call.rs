@@ -61,8 +61,7 @@ impl Live {
         metrics: Option<Metrics>,
     ) -> Result<Self, JudgeError> {
         let endpoint = Endpoint::new(&settings)?;
-        // Installed once for the process; a second time changes nothing.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        crate::tls::install_provider();
         let mut http = reqwest::Client::builder()
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)

@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::outbox::OutboxId;
 use crate::digest::Digest;
 use crate::entry::VerificationId;
-use crate::job::JobId;
 use crate::journal::NewVerification;
 use crate::outcome::Outcome;
 pub use group::Claims;
@@ -68,10 +67,6 @@ pub struct NotFound {
 pub struct StoredOutcome {
     /// The verification that decided.
     pub verification_id: VerificationId,
-    /// The job.
-    pub job_id: JobId,
-    /// The attempt.
-    pub attempt: u32,
     /// The answer.
     pub outcome: Outcome,
     /// The message with its receipt.

@@ -12,7 +12,7 @@ use super::group::insert_claims;
 use super::{ClaimAnswer, Held, NewClaim, SUSPECT_AFTER, StoredOutcome, milliseconds};
 use crate::entry::VerificationId;
 use crate::job::JobId;
-use crate::journal::postgres::journal::{attempt, count};
+use crate::journal::postgres::journal::attempt;
 use crate::journal::postgres::standing::{EARLY, Standing};
 use crate::journal::postgres::time::Time;
 use crate::journal::postgres::{PgJournal, is_passing};
@@ -208,8 +208,6 @@ pub(in crate::journal::postgres) fn outcome_of(row: &PgRow) -> Result<StoredOutc
     let outcome: &str = row.try_get("outcome")?;
     Ok(StoredOutcome {
         verification_id: row.try_get::<Uuid, _>("verification_id")?.into(),
-        job_id: JobId::new(row.try_get::<String, _>("job_id")?),
-        attempt: count(row, "attempt")?,
         outcome: match outcome {
             "verified" => Outcome::Verified,
             "retry" => Outcome::Retry,
