@@ -13,8 +13,9 @@ use crate::queue::{Depth, Queue as _, RabbitQueue, RabbitSettings, Topology, Wai
 /// What the brokers' operators see while the doctor looks.
 const NAME: &str = "doctor";
 
-/// How long both connections to the broker may take until they work.
-const CONNECTIONS_READY: Duration = Duration::from_secs(3);
+/// How long both connections to the broker may take until they work: one that has much to do opens a channel in seconds, and is
+/// neither down nor blocked.
+const CONNECTIONS_READY: Duration = Duration::from_secs(15);
 
 const ROLES: &str = "connect as a role of deploy/roles.sql (docs/deploying.md, Roles)";
 
